@@ -1,0 +1,70 @@
+/* The queue between threads; see queue.h. A mutex and a list: the lock is taken once per push and
+ * once per wake-up, which is per event and not per delivery, so nothing cleverer pays. */
+#include "relay/base/queue.h"
+
+#include <assert.h>
+
+#include "relay/base/err.h"
+
+void queue_init(struct queue *q, size_t limit_count, size_t limit_bytes, uv_async_t *wakeup) {
+    *q = (struct queue){
+        .limit_count = limit_count, .limit_bytes = limit_bytes, .wakeup = wakeup, .tail = &q->head};
+    if (uv_mutex_init(&q->mutex) != 0)
+        assert(!"uv_mutex_init fails only when memory is gone");
+}
+
+void queue_fini(struct queue *q) {
+    assert(q->head == NULL);
+    uv_mutex_destroy(&q->mutex);
+}
+
+/* Link @node at the tail; the mutex is held. True when the reader has to be woken. */
+static int queue_link(struct queue *q, struct queue_node *node, size_t bytes) {
+    int was_empty = q->head == NULL;
+    node->next = NULL;
+    *q->tail = node;
+    q->tail = &node->next;
+    q->count++;
+    q->bytes += bytes;
+    return was_empty && q->wakeup != NULL;
+}
+
+int queue_push(struct queue *q, struct queue_node *node, size_t bytes) {
+    int rc = RELAY_OK;
+    int wake = 0;
+    uv_mutex_lock(&q->mutex);
+    if (q->count > 0 && (q->count >= q->limit_count || q->bytes + bytes > q->limit_bytes))
+        rc = RELAY_EOVERFLOW;
+    else
+        wake = queue_link(q, node, bytes);
+    uv_mutex_unlock(&q->mutex);
+    if (wake)
+        uv_async_send(q->wakeup);
+    return rc;
+}
+
+void queue_push_control(struct queue *q, struct queue_node *node) {
+    uv_mutex_lock(&q->mutex);
+    int wake = queue_link(q, node, 0);
+    uv_mutex_unlock(&q->mutex);
+    if (wake)
+        uv_async_send(q->wakeup);
+}
+
+struct queue_node *queue_take(struct queue *q) {
+    uv_mutex_lock(&q->mutex);
+    struct queue_node *list = q->head;
+    q->head = NULL;
+    q->tail = &q->head;
+    q->count = 0;
+    q->bytes = 0;
+    uv_mutex_unlock(&q->mutex);
+    return list;
+}
+
+size_t queue_depth(struct queue *q) {
+    uv_mutex_lock(&q->mutex);
+    size_t count = q->count;
+    uv_mutex_unlock(&q->mutex);
+    return count;
+}

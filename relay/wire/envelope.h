@@ -1,0 +1,52 @@
+/* Messages on a channel (design: "A message on a channel"): raw bytes or the envelope
+ * `sse1 <id> <prev> <json>`, where json is {"event":…,"data":…,"retry":…}.
+ *
+ * jansson is known here and nowhere else in the relay. Pure; any thread. */
+#ifndef RELAY_WIRE_ENVELOPE_H
+#define RELAY_WIRE_ENVELOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "relay/base/buf.h"
+
+/* One event as a publisher gave it. The pointers are borrowed; lengths are in bytes. */
+struct event {
+    const char *name; /* NULL or empty: none; EventSource then sees "message" */
+    size_t name_len;
+    const char *data; /* any UTF-8; never NULL once decoded */
+    size_t data_len;
+    uint32_t retry_ms; /* 0: none */
+};
+
+/* A decoded message. */
+struct envelope {
+    struct event event; /* points into the message (raw) or into @owned */
+    bool durable;       /* id and prev are set */
+    const char *id; /* the texts as they came, borrowed from the message; checked by id_parse() */
+    size_t id_len;
+    const char *prev; /* an id, or "0" for the first of a topic */
+    size_t prev_len;
+    void *owned; /* private: freed by envelope_fini() */
+};
+
+/* Read a message. Raw: any UTF-8 that does not begin with "sse1 " is the data of a live event. An
+ * envelope's json must be an object in which data is a string, event (optional) a string that
+ * event_name_check() accepts, retry (optional) an integer that retry_check() accepts; unknown
+ * members are ignored, so that publishers may be newer than relays; null counts as absent. id and
+ * prev are both
+ * `-` or both ids (prev may be `0`). Embedded NUL (\u0000) in data is passed on as it is.
+ * A message of more than 4 times DATA_MAX_BYTES, or data over DATA_MAX_BYTES, is refused.
+ *
+ * Returns RELAY_OK (the caller ends with envelope_fini(); @message must live until then), or
+ *   RELAY_EINVAL  and *@why (static storage) says what is wrong; nothing to free
+ *   RELAY_ENOMEM */
+int envelope_decode(const char *message, size_t len, struct envelope *out, const char **why);
+void envelope_fini(struct envelope *e);
+
+/* Append the envelope of a live event (id and prev `-`). @event must have passed
+ * event_name_check(), retry_check() and data_check(). */
+void envelope_encode_live(struct buf *out, const struct event *event);
+
+#endif
