@@ -1,0 +1,107 @@
+/* What the operator asked for: options from the command line, the environment and a JSON file.
+ *
+ * Precedence: command line, then environment (SSE_RELAY_HEARTBEAT), then the file that --config or
+ * SSE_RELAY_CONFIG names ("heartbeat"), then the default. One table (config_table.c) drives the
+ * reading, the help text, --print-config and relay/OPTIONS.md. Pure but for reading that file:
+ * nothing is resolved, opened or bound. init/fini; one thread. */
+#ifndef RELAY_CONFIG_H
+#define RELAY_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "relay/base/buf.h"
+#include "relay/base/log.h"
+
+enum listen_kind {
+    LISTEN_NONE, /* nowhere: only --admin-listen can be this */
+    LISTEN_TCP,
+    LISTEN_UNIX
+};
+
+struct listen_address {
+    enum listen_kind kind;
+    char *text;    /* as it was written, for the log */
+    char *host;    /* TCP: without the brackets of IPv6; NULL for all addresses (":8080") */
+    unsigned port; /* TCP: 0 lets the system choose */
+    char *path;    /* unix: where the socket goes */
+};
+
+/* Read "host:port", "[::1]:port", ":port" or "unix:path". The host is not resolved here.
+ * Returns RELAY_OK (end with listen_address_fini()), or RELAY_EINVAL and *@why (static storage). */
+int listen_address_parse(const char *text, struct listen_address *out, const char **why);
+void listen_address_fini(struct listen_address *address);
+
+struct config_addresses {
+    struct listen_address *items;
+    size_t len;
+};
+
+struct config_strings {
+    char **items;
+    size_t len;
+};
+
+struct config {
+    /* Where it listens. */
+    struct config_addresses listen; /* never empty */
+    struct listen_address
+        admin_listen; /* LISTEN_NONE: admin paths are on the main listeners only */
+    struct config_strings allowed_hosts; /* host names that a loopback listener accepts in Host */
+
+    /* Redis. */
+    char *redis_url;           /* valid for redis_url_parse(); holds a secret: never log it */
+    char *prefix;              /* valid for the names in relay/wire/names.h */
+    uint64_t redis_timeout_ms; /* for connecting, and for an answer */
+    bool embedded_redis;       /* redis_url is then the default and means nothing */
+    bool demo;                 /* run the clock and the letters */
+
+    /* Streams. */
+    uint64_t heartbeat_ms;
+    uint64_t retry_ms;   /* base of the jittered retry that clients are told */
+    uint64_t max_age_ms; /* 0: never */
+    uint64_t linger_ms;  /* a topic stays subscribed for this long after its last subscriber */
+
+    /* Limits. */
+    unsigned workers;         /* 0: one per core */
+    unsigned max_connections; /* 0: the file descriptor limit minus a reserve */
+    unsigned max_topics;      /* per connection */
+    size_t outbox_limit;      /* bytes queued per subscriber */
+    size_t send_buffer;       /* SO_SNDBUF in bytes; 0: the system's own */
+    uint64_t write_timeout_ms;
+    uint64_t header_timeout_ms;
+    uint64_t body_timeout_ms;
+    uint64_t idle_timeout_ms; /* keep-alive between requests */
+
+    /* Access. */
+    struct config_strings cors_origins; /* each "scheme://host[:port]" in lower case, or "*" */
+    bool allow_anonymous_publish;
+
+    /* The end. */
+    uint64_t drain_grace_ms; /* streams are still served after readiness has failed */
+    uint64_t drain_ms;       /* window over which streams are then closed */
+
+    /* Logs. */
+    enum log_level log_level;
+    enum log_format log_format;
+};
+
+enum config_action {
+    CONFIG_RUN,       /* *out is filled: go on, and end it with config_fini() */
+    CONFIG_EXIT_OK,   /* write @message to standard output, exit 0 */
+    CONFIG_EXIT_USAGE /* write @message to standard error, exit 2 */
+};
+
+/* Read everything. @argv[0] is the program; @env is the process's environment, or NULL for none.
+ * @message gets what is to be said (ends with a line feed) when the action is not CONFIG_RUN: the
+ * help, the version, the printed configuration, or one sentence that names the option, where its
+ * value came from, the value and what is allowed, without a secret. *out changes only on
+ * CONFIG_RUN. */
+enum config_action config_load(struct config *out, int argc, char **argv, char **env,
+                               struct buf *message);
+
+/* Free what config_load() filled; @c is zeroed, so twice does no harm. */
+void config_fini(struct config *c);
+
+#endif
