@@ -1,0 +1,215 @@
+/* Events to bytes; see frame.h. */
+#include "relay/sse/frame.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/base/buf.h"
+#include "relay/base/mem.h"
+
+enum {
+    CHUNK_HEAD_MAX = 18, /* 16 hex digits and CRLF */
+    CHUNK_TAIL = 2,
+    ALL_FORMS = (1 << FRAME_FORMS) - 1
+};
+
+/* Where one form lies within bytes[]. */
+struct frame_part {
+    uint32_t offset;   /* of the chunk's head */
+    uint32_t head_len; /* 0 for a raw frame */
+    uint32_t body_len;
+    uint32_t tail_len;
+};
+
+struct frame {
+    atomic_uint refs;
+    uint32_t len;   /* of bytes[] */
+    uint32_t forms; /* bit set */
+    struct frame_part parts[FRAME_FORMS];
+    char bytes[];
+};
+
+/* ---- bodies ---- */
+
+static void put_field(struct buf *b, const char *name, const char *value, size_t len) {
+    buf_puts(b, name);
+    buf_append(b, value, len);
+    buf_putc(b, '\n');
+}
+
+/* One data line per line of @data, whatever ends it. Data that ends in a line end gets one more,
+ * empty line, which is what makes the line end arrive. */
+static void put_data(struct buf *b, const char *data, size_t len) {
+    const char *end = data + len;
+    for (;;) {
+        size_t rest = (size_t)(end - data);
+        const char *stop = memchr(data, '\n', rest);
+        const char *cr = memchr(data, '\r', stop != NULL ? (size_t)(stop - data) : rest);
+        if (cr != NULL)
+            stop = cr;
+        put_field(b, "data: ", data, stop != NULL ? (size_t)(stop - data) : rest);
+        if (stop == NULL)
+            return;
+        data = stop + 1;
+        if (*stop == '\r' && data < end && *data == '\n')
+            data++;
+    }
+}
+
+static void put_json_member(struct buf *b, const char *name, const char *value, size_t len) {
+    buf_puts(b, name);
+    if (value == NULL)
+        buf_puts(b, "null");
+    else
+        buf_put_json(b, value, len);
+}
+
+static void put_json_data(struct buf *b, const struct frame_source *s) {
+    const struct event *e = &s->event;
+    buf_puts(b, "data: {");
+    put_json_member(b, "\"topic\":", s->topic, s->topic_len);
+    put_json_member(b, ",\"event\":", e->name_len > 0 ? e->name : NULL, e->name_len);
+    put_json_member(b, ",\"id\":", s->id, s->id_len);
+    buf_printf(b, ",\"time\":%llu", (unsigned long long)s->time_ms);
+    put_json_member(b, ",\"data\":", e->data, e->data_len);
+    buf_puts(b, "}\n");
+}
+
+static void put_body(struct buf *b, const struct frame_source *s, enum frame_form form) {
+    const struct event *e = &s->event;
+    if (form == FRAME_FORM_TOPIC)
+        put_field(b, "event: ", s->topic, s->topic_len);
+    else if (form == FRAME_FORM_DATA && e->name_len > 0)
+        put_field(b, "event: ", e->name, e->name_len);
+    if (s->id != NULL)
+        put_field(b, "id: ", s->id, s->id_len);
+    if (e->retry_ms > 0)
+        buf_printf(b, "retry: %u\n", e->retry_ms);
+    if (form == FRAME_FORM_JSON)
+        put_json_data(b, s);
+    else
+        put_data(b, e->data, e->data_len);
+    buf_putc(b, '\n');
+}
+
+/* ---- frames ---- */
+
+/* Bodies, one behind the other in @bodies with their ends in @ends, become a frame. */
+static struct frame *frame_assemble(const struct buf *bodies, const size_t *ends, unsigned forms) {
+    size_t room = bodies->len + FRAME_FORMS * (CHUNK_HEAD_MAX + CHUNK_TAIL);
+    struct frame *f = malloc(sizeof(*f) + room);
+    if (f == NULL)
+        return NULL;
+    memset(f, 0, sizeof(*f));
+    atomic_init(&f->refs, 1);
+    f->forms = forms;
+    size_t start = 0;
+    for (unsigned form = 0; form < FRAME_FORMS; form++) {
+        if ((forms & (1u << form)) == 0)
+            continue;
+        struct frame_part *part = &f->parts[form];
+        char *at = f->bytes + f->len;
+        part->offset = f->len;
+        part->body_len = (uint32_t)(ends[form] - start);
+        part->head_len = (uint32_t)snprintf(at, CHUNK_HEAD_MAX, "%x\r\n", part->body_len);
+        part->tail_len = CHUNK_TAIL;
+        memcpy(at + part->head_len, bodies->data + start, part->body_len);
+        memcpy(at + part->head_len + part->body_len, "\r\n", CHUNK_TAIL);
+        f->len += part->head_len + part->body_len + CHUNK_TAIL;
+        start = ends[form];
+    }
+    return f;
+}
+
+struct frame *frame_encode(const struct frame_source *source, unsigned forms) {
+    assert((forms & ALL_FORMS) != 0 && (forms & ~(unsigned)ALL_FORMS) == 0);
+    struct buf bodies = BUF_INIT;
+    size_t ends[FRAME_FORMS] = {0};
+    buf_reserve(&bodies, source->event.data_len + source->event.data_len / 4 + 256);
+    for (unsigned form = 0; form < FRAME_FORMS; form++) {
+        if ((forms & (1u << form)) != 0)
+            put_body(&bodies, source, form);
+        ends[form] = bodies.len;
+    }
+    struct frame *f = frame_assemble(&bodies, ends, forms);
+    buf_fini(&bodies);
+    return f;
+}
+
+/* A frame whose one part stands for every form. */
+static struct frame *frame_for_all(const struct buf *body) {
+    size_t ends[FRAME_FORMS] = {body->len};
+    struct frame *f = frame_assemble(body, ends, 1u << FRAME_FORM_DATA);
+    if (f == NULL)
+        abort(); /* a size of our own */
+    for (unsigned form = 1; form < FRAME_FORMS; form++)
+        f->parts[form] = f->parts[0];
+    f->forms = ALL_FORMS;
+    return f;
+}
+
+struct frame *frame_notice(const char *name, const char *data, size_t data_len) {
+    struct buf body = BUF_INIT;
+    put_field(&body, "event: ", name, strlen(name));
+    put_field(&body, "data: ", data, data_len);
+    buf_putc(&body, '\n');
+    struct frame *f = frame_for_all(&body);
+    buf_fini(&body);
+    return f;
+}
+
+struct frame *frame_retry(uint64_t retry_ms) {
+    struct buf body = BUF_INIT;
+    buf_printf(&body, "retry: %llu\n\n", (unsigned long long)retry_ms);
+    struct frame *f = frame_for_all(&body);
+    buf_fini(&body);
+    return f;
+}
+
+struct frame *frame_heartbeat(void) {
+    struct buf body = BUF_INIT;
+    buf_puts(&body, ":\n\n");
+    struct frame *f = frame_for_all(&body);
+    buf_fini(&body);
+    return f;
+}
+
+struct frame *frame_raw(const void *bytes, size_t len) {
+    struct frame *f = mem_zalloc(sizeof(*f) + len);
+    atomic_init(&f->refs, 1);
+    f->len = (uint32_t)len;
+    f->forms = ALL_FORMS;
+    memcpy(f->bytes, bytes, len);
+    for (unsigned form = 0; form < FRAME_FORMS; form++)
+        f->parts[form].body_len = (uint32_t)len;
+    return f;
+}
+
+struct frame *frame_ref(struct frame *f) {
+    atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+    return f;
+}
+
+void frame_unref(struct frame *f) {
+    if (f != NULL && atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1)
+        free(f);
+}
+
+bool frame_has_form(const struct frame *f, enum frame_form form) {
+    return (f->forms & (1u << form)) != 0;
+}
+
+struct frame_slice frame_slice(const struct frame *f, enum frame_form form, bool chunked) {
+    const struct frame_part *p = &f->parts[form];
+    const char *chunk = f->bytes + p->offset;
+    if (chunked)
+        return (struct frame_slice){chunk, (size_t)p->head_len + p->body_len + p->tail_len};
+    return (struct frame_slice){chunk + p->head_len, p->body_len};
+}
+
+size_t frame_size(const struct frame *f) {
+    return sizeof(*f) + f->len;
+}
