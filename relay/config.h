@@ -85,6 +85,8 @@ struct config {
     /* Logs. */
     enum log_level log_level;
     enum log_format log_format;
+
+    char *file; /* the file that was read, or NULL */
 };
 
 enum config_action {
