@@ -98,11 +98,14 @@ void buf_put_json(struct buf *b, const char *s, size_t len) {
         put_json_escape(b, c);
         plain = i + 1;
     }
-    buf_append(b, s + plain, len - plain);
+    if (plain < len) /* @s may be NULL where @len is 0 */
+        buf_append(b, s + plain, len - plain);
     buf_putc(b, '"');
 }
 
 void buf_consume(struct buf *b, size_t len) {
+    if (len == 0)
+        return; /* nothing may have been allocated yet */
     b->len -= len;
     memmove(b->data, b->data + len, b->len + 1);
 }

@@ -20,8 +20,9 @@ bool log_enabled(enum log_level level);
 
 /* Write a line: @message, then pairs. @fields is a printf format of `name=%conversion` pairs with
  * one space between, such as "address=%s attempt=%u"; NULL for none. Each value is quoted or
- * escaped as the format needs; conversions: d i u x c s with lengths hh h l ll z j t, and f g; %s
- * of NULL is "". */
+ * escaped as the format needs; conversions: d i u x c s with lengths hh h l ll z j t, and f g; a
+ * precision for s f g (%.*s for text without a NUL), no flags, no width; %s of NULL is "". Text is
+ * cut at about 1 KiB. errno stays as it was. */
 void log_write(enum log_level level, const char *message, const char *fields, ...)
     __attribute__((format(printf, 3, 4)));
 

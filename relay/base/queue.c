@@ -3,6 +3,7 @@
 #include "relay/base/queue.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #include "relay/base/err.h"
 
@@ -10,7 +11,7 @@ void queue_init(struct queue *q, size_t limit_count, size_t limit_bytes, uv_asyn
     *q = (struct queue){
         .limit_count = limit_count, .limit_bytes = limit_bytes, .wakeup = wakeup, .tail = &q->head};
     if (uv_mutex_init(&q->mutex) != 0)
-        assert(!"uv_mutex_init fails only when memory is gone");
+        abort(); /* it fails only when memory is gone */
 }
 
 void queue_fini(struct queue *q) {

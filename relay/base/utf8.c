@@ -29,6 +29,8 @@ static size_t sequence(unsigned char lead, unsigned char *low, unsigned char *hi
 }
 
 bool utf8_valid(const char *s, size_t len) {
+    if (len == 0)
+        return true; /* @s may be NULL */
     const unsigned char *p = (const unsigned char *)s;
     const unsigned char *end = p + len;
     while (p < end) {

@@ -10,6 +10,11 @@
 #include <stdint.h>
 
 #include "relay/base/buf.h"
+#include "relay/wire/topic.h"
+
+/* The longest message that is looked at: the envelope of the largest data, all of it bytes that
+ * JSON writes as \u00xx, and room for the other fields. */
+enum { MESSAGE_MAX_BYTES = 6 * DATA_MAX_BYTES + 4096 };
 
 /* One event as a publisher gave it. The pointers are borrowed; lengths are in bytes. */
 struct event {
@@ -32,17 +37,20 @@ struct envelope {
 };
 
 /* Read a message. Raw: any UTF-8 that does not begin with "sse1 " is the data of a live event. An
- * envelope's json must be an object in which data is a string, event (optional) a string that
- * event_name_check() accepts, retry (optional) an integer that retry_check() accepts; unknown
- * members are ignored, so that publishers may be newer than relays; null counts as absent. id and
- * prev are both
- * `-` or both ids (prev may be `0`). Embedded NUL (\u0000) in data is passed on as it is.
- * A message of more than 4 times DATA_MAX_BYTES, or data over DATA_MAX_BYTES, is refused.
+ * envelope has exactly one space between its fields. Its json must be an object in which data is a
+ * string, event (optional) a string that event_name_check() accepts, retry (optional) an integer
+ * that retry_check() accepts; null counts as absent; unknown members are ignored, so that
+ * publishers may be newer than relays; a member that stands there twice is refused. id and prev are
+ * both `-` or both ids (prev may be `0`). Embedded NUL (\u0000) in data is passed on as it is. A
+ * message over MESSAGE_MAX_BYTES, or data over DATA_MAX_BYTES, is refused.
  *
  * Returns RELAY_OK (the caller ends with envelope_fini(); @message must live until then), or
- *   RELAY_EINVAL  and *@why (static storage) says what is wrong; nothing to free
+ *   RELAY_EINVAL  and *@why (static storage) says what is wrong, to be put behind the words that
+ *                 name the message; nothing to free
  *   RELAY_ENOMEM */
 int envelope_decode(const char *message, size_t len, struct envelope *out, const char **why);
+
+/* Nothing happens where it was done already. */
 void envelope_fini(struct envelope *e);
 
 /* Append the envelope of a live event (id and prev `-`). @event must have passed
