@@ -1,6 +1,5 @@
-# Builds build/sse-relay and build/sse-publish, runs them, tests them.
-# `make help` lists the targets. Everything a target needs is installed by `make deps` (building and
-# running) and `make deps-test` (testing on top of that).
+# Builds build/sse-relay and build/sse-publish, runs, tests and installs them: see `make help`.
+# The rules for tests, fuzzers, lint and benchmark are in tests/tests.mk.
 
 CC      ?= cc
 PREFIX  ?= /usr/local
@@ -13,67 +12,122 @@ comma := ,
 BUILD := build$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))
 
 OPT    ?= -O2 -g
-WARN   := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(WERROR)
+WARN   := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 WERROR ?=
+
+# V=1 shows whole commands instead of one short line each.
+V ?=
+Q    := $(if $(V),,@)
+say   = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
+# A run of `make run` or `make test` uses every core unless told how many.
+NPROC := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC))
+
+PKGS := 'libuv >= 1.44' 'hiredis >= 0.14' jansson
 
 # llhttp has pkg-config data in most distributions; Debian 12 ships its C sources inside node-llhttp.
 LLHTTP_PC := $(shell for n in libllhttp llhttp; do pkg-config --exists $$n 2>/dev/null && echo $$n && break; done)
 ifeq ($(LLHTTP_PC),)
 LLHTTP_DIR    ?= /usr/share/llhttp
-LLHTTP_CFLAGS := -isystem /usr/share/include/llhttp
+LLHTTP_CFLAGS := -I/usr/share/include/llhttp
 LLHTTP_OBJ    := $(patsubst %,$(BUILD)/llhttp/%.o,llhttp http api)
-else
-LLHTTP_CFLAGS := $(shell pkg-config --cflags $(LLHTTP_PC))
-LLHTTP_LIBS   := $(shell pkg-config --libs $(LLHTTP_PC))
 endif
 
-PKGS := libuv hiredis jansson
-SAN  := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
-ALL_CPPFLAGS := -D_GNU_SOURCE -DSSE_VERSION='"$(VERSION)"' -I. -I$(BUILD) \
-	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(LLHTTP_CFLAGS) $(CPPFLAGS)
-ALL_CFLAGS   := -std=c11 $(OPT) $(WARN) $(SAN) -pthread -MMD -MP $(CFLAGS)
-LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(LLHTTP_LIBS) -pthread -lm
-ALL_LDFLAGS := $(SAN) $(LDFLAGS)
+# Headers of others are system headers: our warnings are not about them.
+PKG_CFLAGS := $(patsubst -I%,-isystem %, \
+	$(shell pkg-config --cflags $(PKGS) $(LLHTTP_PC) 2>/dev/null) $(LLHTTP_CFLAGS))
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) $(LLHTTP_PC) 2>/dev/null)
+
+SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ALL_CPPFLAGS := -D_GNU_SOURCE -DSSE_VERSION='"$(VERSION)"' -I. -I$(BUILD) $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS   := -std=c11 $(OPT) $(WARN) $(WERROR) $(SAN) -pthread -MMD -MP $(CFLAGS)
+ALL_LDFLAGS  := $(SAN) -pthread $(LDFLAGS)
+LIBS := $(PKG_LIBS) -lm
 
 # Everything but the mains is one archive each, so that the tests link what the programs link.
 RELAY_SRC   := $(filter-out relay/main.c,$(wildcard relay/*.c relay/*/*.c))
 PUBLISH_SRC := $(filter-out publisher-cli/main.c,$(wildcard publisher-cli/*.c))
-ASSETS      := $(wildcard relay/admin/console/*)
+ASSETS      := $(filter-out %.md,$(wildcard relay/admin/console/*))
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 .PHONY: all
-all: $(BUILD)/sse-relay $(BUILD)/sse-publish
+all: $(BUILD)/sse-relay $(BUILD)/sse-publish ## build both programs (the default)
 
 $(BUILD)/sse-relay: $(BUILD)/relay/main.o $(BUILD)/librelay.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
-
 $(BUILD)/sse-publish: $(BUILD)/publisher-cli/main.o $(BUILD)/libpublish.a $(BUILD)/librelay.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/sse-relay $(BUILD)/sse-publish:
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/librelay.a: $(call obj,$(RELAY_SRC)) $(LLHTTP_OBJ) $(BUILD)/assets.o
-$(BUILD)/libpublish.a: $(call obj,$(PUBLISH_SRC))
+$(BUILD)/librelay.a: $(call obj,$(RELAY_SRC)) $(LLHTTP_OBJ) $(BUILD)/assets.o $(BUILD)/sources
+$(BUILD)/libpublish.a: $(call obj,$(PUBLISH_SRC)) $(BUILD)/sources
 $(BUILD)/%.a:
-	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/%.o: %.c Makefile
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
-$(BUILD)/llhttp/%.o: $(LLHTTP_DIR)/%.c Makefile
+$(BUILD)/llhttp/%.o: $(LLHTTP_DIR)/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) -std=c11 $(OPT) $(SAN) -w -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -w -c -o $@ $<
 
 # The console's files become byte arrays in the binary.
-$(BUILD)/assets.c: $(ASSETS) relay/admin/embed.sh
+$(BUILD)/assets.c: $(ASSETS) relay/admin/embed.sh $(BUILD)/sources
+	$(call say,EMBED,$@)
+	$(Q)sh relay/admin/embed.sh $(ASSETS) > $@.tmp && mv $@.tmp $@
+$(BUILD)/assets.o: $(BUILD)/assets.c $(BUILD)/flags
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+# Stamps, touched when what they hold changes: other flags recompile everything, and a file that came
+# or went rebuilds the archives.
+$(BUILD)/flags: stamp = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS)
+$(BUILD)/sources: stamp = $(RELAY_SRC) $(PUBLISH_SRC) $(ASSETS)
+$(BUILD)/flags $(BUILD)/sources $(BUILD)/test-sources: FORCE
 	@mkdir -p $(@D)
-	sh relay/admin/embed.sh $(ASSETS) > $@.tmp && mv $@.tmp $@
-$(BUILD)/assets.o: $(BUILD)/assets.c
-	$(CC) $(ALL_CPPFLAGS) -std=c11 $(OPT) -c -o $@ $<
+	@echo '$(subst ','\'',$(stamp))' | cmp -s - $@ || echo '$(subst ','\'',$(stamp))' > $@
+$(BUILD)/flags: | found
+.PHONY: FORCE found
+found:
+	@pkg-config --print-errors --exists $(PKGS) && { [ -n "$(LLHTTP_PC)" ] || [ -e "$(LLHTTP_DIR)/llhttp.c" ]; } || \
+		{ echo "A library is missing or too old: \`make deps\` installs them." >&2; exit 1; }
 
--include $(shell find $(BUILD) -name '*.d' -not -path '*/sanitize-*/*' 2>/dev/null)
--include tests/tests.mk
+-include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/sanitize-*' 2>/dev/null)
 
-.PHONY: clean
-clean:
+.PHONY: deps deps-test deps-bench
+deps: ## install what building and running need
+	@sh deploy/deps.sh build
+deps-test: ## install what the tests need beyond that
+	@sh deploy/deps.sh build test
+deps-bench: ## install the peers that the benchmark measures beside the relay
+	@sh deploy/deps.sh build test bench
+
+.PHONY: run
+RUN_ARGS ?=
+run: ## build and start a relay with a private Redis and a demo; RUN_ARGS= adds options; Ctrl-C ends it
+	@$(SUBMAKE) deps
+	@$(SUBMAKE) all
+	@exec $(BUILD)/sse-relay --embedded-redis --demo --allow-anonymous-publish --drain 0s --drain-grace 0s $(RUN_ARGS)
+
+.PHONY: install uninstall
+install: all ## install into $(DESTDIR)$(PREFIX)/bin
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 $(BUILD)/sse-relay $(BUILD)/sse-publish '$(DESTDIR)$(PREFIX)/bin'
+uninstall: ## remove what install put there
+	rm -f '$(DESTDIR)$(PREFIX)/bin/sse-relay' '$(DESTDIR)$(PREFIX)/bin/sse-publish'
+
+.PHONY: clean help
+clean: ## remove everything built
 	rm -rf build
+help: ## show this list
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(filter-out %.d,$(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@echo 'Settings: CC= CFLAGS= LDFLAGS= WERROR=-Werror V=1 SANITIZE=address,undefined or SANITIZE=thread'
+	@echo '          PREFIX=/usr/local DESTDIR= (install), FUZZ_SECONDS=30 (fuzz), RUN_ARGS= (run)'
+
+include tests/tests.mk

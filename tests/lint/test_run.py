@@ -1,0 +1,82 @@
+"""tests/run.py itself: whatever goes wrong in a test program turns into a failure."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+RUN = pathlib.Path(__file__).resolve().parents[1] / "run.py"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run shell scripts, or other files, under run.py; returns its exit code and output."""
+
+    def call(*sources, name="test_it", options=()):
+        programs = []
+        for number, source in enumerate(sources):
+            file = tmp_path / str(number) / name
+            file.parent.mkdir()
+            file.write_text(source, encoding="utf-8")
+            file.chmod(0o755)
+            programs.append(str(file))
+        done = subprocess.run([sys.executable, RUN, "--build", str(tmp_path), *options, *programs],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
+        return done.returncode, done.stdout
+
+    return call
+
+
+def last_line(output):
+    return output.splitlines()[-1]
+
+
+def test_counts_add_up(run):
+    code, output = run("#!/bin/sh\necho ok 1 - a\necho ok 2 - b\n", "#!/bin/sh\necho ok 1 - c\n")
+    assert (code, last_line(output)) == (0, "3 passed, 0 failed")
+
+
+def test_skipped_is_neither(run):
+    code, output = run("#!/bin/sh\necho ok 1 - a\necho 'ok 2 # SKIP b'\n")
+    assert (code, last_line(output)) == (0, "1 passed, 0 failed")
+    assert "ok 2 # SKIP b" in output
+
+
+@pytest.mark.parametrize("source, why", [
+    ("echo ok 1 - a; echo not ok 2 - b; exit 1", "not ok 2 - b"),
+    ("echo ok 1 - a; exit 3", "exit code 3"),
+    ("echo ok 1 - a; kill -SEGV $$", "died of SIGSEGV"),
+    ("exit 0", "ran no test"),
+    ("echo ok 1 - a; sleep 1000", "did not end within 1 s"),
+    ("echo ok 1 - a; setsid sleep 1000 &", "left running: sleep 1000"),
+    ("echo ok 1 - a; p=${ASAN_OPTIONS#log_path=}; echo a leak > ${p%%:*}.7", "a leak"),
+])
+def test_each_failure_is_seen(run, source, why):
+    code, output = run(f"#!/bin/sh\n{source}\n", options=["--timeout", "1", "--grace", "0.1"])
+    assert code == 1
+    assert last_line(output).endswith(" 1 failed")
+    assert why in output
+
+
+@pytest.mark.parametrize("source, last", [
+    ("def test_a(): pass\ndef test_b(): pass\n", "2 passed, 0 failed"),
+    ("def test_a(): pass\ndef test_b(): assert False\n", "1 passed, 1 failed"),
+    ("import no_such_module\n", "0 passed, 1 failed"),
+    ("\n", "0 passed, 1 failed"),
+    ("import os\ndef test_a(): os._exit(0)\n", "0 passed, 1 failed"),
+])
+def test_pytest_is_counted(run, source, last):
+    code, output = run(source, name="test_it.py")
+    assert last_line(output) == last
+    assert code == int(" 0 failed" not in last)
+
+
+def test_a_failure_does_not_stop_the_others(run):
+    code, output = run("#!/bin/sh\nexit 1\n", "#!/bin/sh\necho ok 1 - a\n")
+    assert (code, last_line(output)) == (1, "1 passed, 1 failed")
+
+
+def test_nothing_to_run_is_a_failure(run):
+    assert run() == (1, "0 passed, 0 failed\n")
+    assert run("#!/bin/sh\necho ok 1 - a\n", options=["--only", "another"])[0] == 1
