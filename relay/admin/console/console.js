@@ -252,10 +252,16 @@ function meanRate() {
   return seconds ? sum / seconds : 0;
 }
 
-/* The smallest of 1, 2, 5, 10, 20, ... that is not below @n. */
+function peakRate() {
+  let peak = 0;
+  for (let ago = 0; ago < SECONDS && secondsAgo(ago); ago++) peak = Math.max(peak, total(secondsAgo(ago)));
+  return peak;
+}
+
+/* The smallest round number that is not below @n. */
 function roundUp(n) {
   const power = 10 ** Math.floor(Math.log10(Math.max(n, 1)));
-  return [1, 2, 5, 10].map((step) => step * power).find((top) => top >= n);
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((top) => top >= n);
 }
 
 function readColours() {
@@ -274,13 +280,12 @@ function drawPlot() {
   const scale = window.devicePixelRatio;
   const top = 14, bottom = height - 18, span = bottom - top;
   const slot = width / SECONDS;
-  let peak = 1;
-  for (let ago = 0; ago < SECONDS && secondsAgo(ago); ago++) peak = Math.max(peak, total(secondsAgo(ago)));
-  const ceiling = roundUp(peak);
+  const ceiling = roundUp(peakRate());
   const snap = (x) => Math.round(x * scale) / scale; // onto whole device pixels
 
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.clearRect(0, 0, width, height);
+  drawAxes(top, bottom, ceiling);
   for (let ago = SECONDS - 1; ago >= 0; ago--) {
     const counts = secondsAgo(ago);
     if (!counts) continue;
@@ -306,7 +311,6 @@ function drawPlot() {
       context.fillRect(left, top, 2, span);
     }
   }
-  drawAxes(top, bottom, ceiling);
 }
 
 function drawAxes(top, bottom, ceiling) {
@@ -328,7 +332,7 @@ function drawAxes(top, bottom, ceiling) {
 
 function describePlot() {
   const counts = plot.pointed === null ? null : secondsAgo(plot.pointed);
-  if (!counts) return 'last 60 seconds';
+  if (!counts) return `peak ${number.format(peakRate())}`;
   const shares = [...watched].filter(([, colour]) => counts[colour] && colour !== OTHER)
     .map(([topic, colour]) => `${topic} ${number.format(counts[colour])}`);
   if (counts[OTHER]) shares.push(`others ${number.format(counts[OTHER])}`);
