@@ -102,9 +102,10 @@ def count_exit(_output, code):
 
 
 def count_tap(output, _code):
-    skipped = len(re.findall(r"^ok\b.*# SKIP", output, re.MULTILINE))
-    return Result(passed=len(re.findall(r"^ok\b", output, re.MULTILINE)) - skipped,
-                  failed=len(re.findall(r"^not ok\b", output, re.MULTILINE)), skipped=skipped)
+    lines = re.findall(r"^(not ok|ok)\b(.*)", output, re.MULTILINE)
+    skipped = sum("# SKIP" in rest for _, rest in lines)  # "not ok", says cmocka, of these too
+    failed = sum(verdict == "not ok" and "# SKIP" not in rest for verdict, rest in lines)
+    return Result(passed=len(lines) - skipped - failed, failed=failed, skipped=skipped)
 
 
 def count_junit(report, _code):
@@ -213,7 +214,7 @@ def show(program, result, output, seconds):
     line = f"{result.passed} passed, {result.failures()} failed{skipped}" if result.failures() else f"{result.passed}{skipped}"
     print(f"{'FAIL' if result.failures() else 'ok':<4}  {program}  {line}  ({seconds:.1f} s)")
     if not result.failures():
-        for reason in re.findall(r"^SKIPPED.*|^ok\b.*# SKIP.*", output, re.MULTILINE):
+        for reason in re.findall(r"^SKIPPED.*|^(?:not )?ok\b.*# SKIP.*", output, re.MULTILINE):
             print(f"      {reason}")
     else:
         lines = output.splitlines()

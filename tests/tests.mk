@@ -43,7 +43,7 @@ $(REPLAYS): $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/
 .SECONDARY:
 
 %/node_modules/.package-lock.json: %/package-lock.json
-	$(Q)cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	$(Q)cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 # The fuzzers and all that they reach are compiled for themselves, by clang, into build/fuzz.

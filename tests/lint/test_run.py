@@ -38,9 +38,9 @@ def test_counts_add_up(run):
 
 
 def test_skipped_is_neither(run):
-    code, output = run("#!/bin/sh\necho ok 1 - a\necho 'ok 2 # SKIP b'\n")
+    code, output = run("#!/bin/sh\necho ok 1 - a\necho 'not ok 2 # SKIP b'\n")
     assert (code, last_line(output)) == (0, "1 passed, 0 failed")
-    assert "ok 2 # SKIP b" in output
+    assert "not ok 2 # SKIP b" in output
 
 
 @pytest.mark.parametrize("source, why", [
