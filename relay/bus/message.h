@@ -44,9 +44,10 @@ struct bus_event {
 
 struct bus_topic {
     struct bus_message base;
-    unsigned forms; /* CONFIRMED: the forms that frames have from here on */
-    bool live_gap;  /* CONFIRMED: the connection had been lost, and the topic carried live events
-                       before */
+    uint64_t serial; /* CONFIRMED: that of the SUBSCRIBE which it answers */
+    unsigned forms;  /* CONFIRMED: the forms that frames have from here on */
+    bool live_gap;   /* CONFIRMED: the connection had been lost, and the topic carried live events
+                        before */
     size_t topic_len;
     char topic[];
 };
@@ -87,6 +88,8 @@ struct bus_request {
 
 struct bus_subscribe {
     struct bus_request base;
+    uint64_t
+        serial; /* the worker's: tells a topic from one of the same name that it gave up before */
     unsigned forms; /* bit set of enum frame_form */
     size_t topic_len;
     char topic[];
@@ -96,6 +99,7 @@ struct bus_subscribe *bus_subscribe_new(enum bus_request_kind kind, const char *
                                         size_t topic_len, unsigned forms);
 
 /* A live publish, there and back: one object makes the whole trip. */
+struct bus;
 struct bus_publish {
     union {
         struct bus_request request; /* on the way there */
@@ -106,7 +110,8 @@ struct bus_publish {
     size_t envelope_len;
     char *topics; /* topics_len names, each with a NUL behind (topics hold none) */
     size_t topics_len;
-    size_t topics_left; /* the bus's: how many answers are missing */
+    struct bus *bus;    /* these two are the bus's */
+    size_t topics_left; /* how many answers are missing */
     int status; /* RELAY_OK, RELAY_EAGAIN (no connection: nothing was published), RELAY_ECONN or
                    RELAY_ETIMEOUT (may have been published), RELAY_EREMOTE (Redis refused; why says
                    it) */

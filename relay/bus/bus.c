@@ -1,0 +1,178 @@
+/* The bus's thread: its loop, its two connections, and the requests of the workers. See bus.h. */
+#include "relay/bus/bus.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/base/clock.h"
+#include "relay/base/err.h"
+#include "relay/base/mem.h"
+#include "relay/bus/internal.h"
+
+/* ---- the connections ---- */
+
+static void log_up(const struct bus *bus, const char *connection) {
+    struct buf address = BUF_INIT;
+    redis_url_describe(bus->options.url, &address);
+    log_info("connected to Redis", "connection=%s address=%s", connection, address.data);
+    buf_fini(&address);
+}
+
+static void log_down(const struct bus *bus, const char *connection, bool was_ready,
+                     const char *why) {
+    if (bus->stopping)
+        return;
+    struct buf address = BUF_INIT;
+    redis_url_describe(bus->options.url, &address);
+    log_warn(was_ready ? "lost Redis; reconnecting" : "cannot connect to Redis; retrying",
+             "connection=%s address=%s why=%s", connection, address.data, why);
+    buf_fini(&address);
+}
+
+static void subscriber_up(void *arg) {
+    struct bus *bus = arg;
+    figure_set(&bus->figures->subscriber_connected, 1);
+    log_up(bus, "subscriber");
+    probe_subscribe(bus);
+    subscriptions_send(bus);
+}
+
+static void subscriber_down(void *arg, bool was_ready, int status, const char *why) {
+    struct bus *bus = arg;
+    (void)status;
+    log_down(bus, "subscriber", was_ready, why);
+    figure_set(&bus->figures->subscriber_connected, 0);
+    figure_add(was_ready ? &bus->figures->subscriber_lost : &bus->figures->connect_failures, 1);
+    probe_lost(bus);
+    if (was_ready)
+        subscriptions_lost(bus);
+}
+
+static void publisher_up(void *arg) {
+    struct bus *bus = arg;
+    figure_set(&bus->figures->publisher_connected, 1);
+    log_up(bus, "publisher");
+    probe_now(bus);
+}
+
+static void publisher_down(void *arg, bool was_ready, int status, const char *why) {
+    struct bus *bus = arg;
+    (void)status;
+    log_down(bus, "publisher", was_ready, why);
+    figure_set(&bus->figures->publisher_connected, 0);
+    figure_add(was_ready ? &bus->figures->publisher_lost : &bus->figures->connect_failures, 1);
+}
+
+static void nothing_more(void *arg) {
+    (void)arg;
+}
+
+static void start_connections(struct bus *bus) {
+    static const struct redis_client_callbacks subscriber = {subscriber_up, subscriber_down,
+                                                             events_push, nothing_more};
+    static const struct redis_client_callbacks publisher = {publisher_up, publisher_down, NULL,
+                                                            nothing_more};
+    bus->connection = (struct redis_conn_options){.url = bus->options.url,
+                                                  .client_name = bus->options.node,
+                                                  .timeout_ms = bus->options.redis_timeout_ms};
+    redis_client_start(&bus->subscriber, &bus->loop, &bus->connection, &subscriber, bus);
+    redis_client_start(&bus->publisher, &bus->loop, &bus->connection, &publisher, bus);
+}
+
+/* ---- requests ---- */
+
+static void stop(struct bus *bus) {
+    bus->stopping = true;
+    redis_client_close(&bus->subscriber);
+    redis_client_close(&bus->publisher);
+    uv_close((uv_handle_t *)&bus->probe.timer, NULL);
+    uv_close((uv_handle_t *)&bus->tick, NULL);
+    uv_close((uv_handle_t *)&bus->wakeup, NULL);
+}
+
+/* Handles a request and frees it, unless it goes back. */
+static void handle(struct bus *bus, struct bus_request *r) {
+    switch (r->kind) {
+    case BUS_SUBSCRIBE:
+    case BUS_UNSUBSCRIBE:
+        subscriptions_request(bus, (struct bus_subscribe *)r);
+        free(r);
+        break;
+    case BUS_PUBLISH:
+        publish_request(bus, (struct bus_publish *)r);
+        break;
+    case BUS_STOP:
+        stop(bus);
+        free(r);
+        break;
+    }
+}
+
+static void on_wakeup(uv_async_t *wakeup) {
+    struct bus *bus = wakeup->data;
+    struct queue_node *next;
+    for (struct queue_node *node = queue_take(&bus->requests); node != NULL; node = next) {
+        next = node->next;
+        handle(bus, container_of(node, struct bus_request, node));
+    }
+    if (!bus->stopping)
+        subscriptions_send(bus);
+}
+
+static void on_tick(uv_timer_t *tick) {
+    struct bus *bus = tick->data;
+    wheel_advance(&bus->wheel, clock_mono_ms(), subscriptions_linger_over, bus);
+}
+
+/* ---- the thread ---- */
+
+static void run(void *arg) {
+    struct bus *bus = arg;
+    start_connections(bus);
+    uv_run(&bus->loop, UV_RUN_DEFAULT);
+}
+
+static void bus_free(struct bus *bus) {
+    subscriptions_free(bus);
+    queue_fini(&bus->requests);
+    buf_fini(&bus->probe.channel);
+    int rc = uv_loop_close(&bus->loop);
+    assert(rc == 0);
+    (void)rc;
+    free(bus);
+}
+
+struct bus *bus_start(const struct bus_options *options, struct bus_figures *figures) {
+    struct bus *bus = mem_zalloc(sizeof(*bus));
+    bus->options = *options;
+    bus->figures = figures;
+    if (uv_loop_init(&bus->loop) != 0 || uv_async_init(&bus->loop, &bus->wakeup, on_wakeup) != 0) {
+        log_error("cannot make an event loop for the bus; are file descriptors short?", NULL);
+        abort(); /* at start, before anything is served */
+    }
+    bus->wakeup.data = bus;
+    queue_init(&bus->requests, SIZE_MAX, SIZE_MAX, &bus->wakeup);
+    wheel_init(&bus->wheel, clock_mono_ms());
+    uv_timer_init(&bus->loop, &bus->tick);
+    bus->tick.data = bus;
+    uv_timer_start(&bus->tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
+    probe_start(bus);
+    if (uv_thread_create(&bus->thread, run, bus) != 0) {
+        log_error("cannot start the bus thread", NULL);
+        abort();
+    }
+    return bus;
+}
+
+struct queue *bus_requests(struct bus *bus) {
+    return &bus->requests;
+}
+
+void bus_stop(struct bus *bus) {
+    struct bus_request *r = mem_zalloc(sizeof(*r));
+    r->kind = BUS_STOP;
+    queue_push_control(&bus->requests, &r->node);
+    uv_thread_join(&bus->thread);
+    bus_free(bus);
+}

@@ -1,0 +1,68 @@
+/* The bus: the one thread that speaks to Redis and decides order.
+ *
+ * It owns the node's Redis connections: one for subscriptions, one for publishing. Workers ask
+ * through bus_requests() and are answered in their inboxes (message.h). A topic is subscribed on
+ * Redis with its first subscriber in the node and unsubscribed, after a linger, with its last. Each
+ * message is decoded once, encoded once in the forms that are wanted, and handed to the workers
+ * concerned.
+ *
+ * start and stop are the main thread's; the figures and bus_ready() any thread's. */
+#ifndef RELAY_BUS_BUS_H
+#define RELAY_BUS_BUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "relay/base/buf.h"
+#include "relay/base/figure.h"
+#include "relay/base/queue.h"
+#include "relay/redis/url.h"
+
+struct bus;
+
+struct bus_options {
+    const struct redis_url *url; /* these three are borrowed until bus_stop() */
+    const char *prefix;
+    const char *node; /* this node's name: its probe channel and its name in CLIENT LIST */
+    uint64_t redis_timeout_ms;
+    uint64_t linger_ms;
+    struct queue **inboxes; /* one per worker; they live until after bus_stop() */
+    unsigned workers;
+};
+
+/* Written by the bus thread, read by all. */
+struct bus_figures {
+    figure subscriber_connected; /* 0 or 1 */
+    figure publisher_connected;
+    figure subscriber_lost; /* working connections lost */
+    figure publisher_lost;
+    figure connect_failures; /* attempts that failed */
+    figure topics;           /* subscribed on Redis, lingering ones included */
+    figure events_live;
+    figure events_durable;
+    figure events_malformed;
+    figure events_dropped; /* not queued for a worker: its queue was full */
+    figure published;      /* answers to publishes */
+    figure publish_failed;
+    figure probe_us;    /* round trip of the last probe */
+    figure probe_ok_ms; /* when one came back last, on the monotonic clock; 0: never */
+    figure probe_lost;  /* probes that did not come back in time */
+};
+
+/* Start the thread. Never fails for Redis's sake: it keeps trying. Aborts, with a line in the log,
+ * where no thread or loop can be had. */
+struct bus *bus_start(const struct bus_options *options, struct bus_figures *figures);
+
+/* Where workers push their requests. Valid until bus_stop(). */
+struct queue *bus_requests(struct bus *bus);
+
+/* End: outstanding publishes are answered RELAY_ECANCELED, the connections close, the thread is
+ * joined, @bus is freed. No worker may push any more. */
+void bus_stop(struct bus *bus);
+
+/* Whether events published now reach this node: a probe came back lately. When not, append to @why
+ * what is the matter and what is being done. @figures as passed to bus_start(). */
+bool bus_ready(const struct bus_options *options, const struct bus_figures *figures,
+               uint64_t now_ms, struct buf *why);
+
+#endif

@@ -1,0 +1,68 @@
+/* Publishing live events: one PUBLISH per topic, pipelined; the answer goes back once all have one.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "relay/base/err.h"
+#include "relay/bus/internal.h"
+#include "relay/wire/names.h"
+
+enum {
+    UNSENT_MAX_BYTES = 64 * 1024 * 1024
+}; /* beyond it a publish is refused: Redis does not take them fast enough */
+
+static void answer(struct bus *bus, struct bus_publish *p) {
+    unsigned worker = p->base.request.worker;
+    figure_add(p->status == RELAY_OK ? &bus->figures->published : &bus->figures->publish_failed, 1);
+    p->base.answer.kind = BUS_PUBLISHED;
+    queue_push_control(bus->options.inboxes[worker], &p->base.answer.node);
+}
+
+static void note_failure(struct bus_publish *p, int status, const redisReply *reply) {
+    if (p->status != RELAY_OK)
+        return;
+    p->status = status;
+    snprintf(p->why, sizeof(p->why), "%s", reply != NULL ? reply->str : relay_strerror(status));
+}
+
+static void on_reply(void *arg, int status, const struct redisReply *reply) {
+    struct bus_publish *p = arg;
+    struct bus *bus = p->bus;
+    if (status != RELAY_OK)
+        note_failure(p, status, reply);
+    if (--p->topics_left == 0)
+        answer(bus, p);
+}
+
+static int send_one(struct bus *bus, struct bus_publish *p, const char *topic) {
+    struct buf channel = BUF_INIT;
+    names_channel(&channel, bus->options.prefix, topic, strlen(topic));
+    const char *argv[] = {"PUBLISH", channel.data, p->envelope};
+    const size_t argv_len[] = {7, channel.len, p->envelope_len};
+    int rc = redis_client_command(&bus->publisher, 3, argv, argv_len, on_reply, p);
+    buf_fini(&channel);
+    return rc;
+}
+
+void publish_request(struct bus *bus, struct bus_publish *p) {
+    p->bus = bus;
+    p->topics_left = p->topics_len;
+    const char *topic = p->topics;
+    if (bus->publisher.conn != NULL &&
+        redis_conn_unsent_bytes(bus->publisher.conn) > UNSENT_MAX_BYTES) {
+        note_failure(p, RELAY_EAGAIN, NULL);
+        answer(bus, p);
+        return;
+    }
+    for (size_t i = 0; i < p->topics_len; i++, topic += strlen(topic) + 1) {
+        if (send_one(bus, p, topic) == RELAY_OK)
+            continue;
+        /* Not connected. Nothing was sent when this is the first: the connection does not change
+         * within a turn. */
+        note_failure(p, i == 0 ? RELAY_EAGAIN : RELAY_ECONN, NULL);
+        p->topics_left -= p->topics_len - i;
+        break;
+    }
+    if (p->topics_left == 0)
+        answer(bus, p);
+}

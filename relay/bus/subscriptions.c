@@ -1,0 +1,161 @@
+/* Which topics are subscribed on Redis, and which workers want them.
+ *
+ * A topic is only unsubscribed while it is CONFIRMED: so an unsubscription and a later subscription
+ * of the same name never have confirmations on the way that could be taken for one another. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/base/clock.h"
+#include "relay/base/mem.h"
+#include "relay/bus/internal.h"
+#include "relay/wire/names.h"
+
+enum { SUBSCRIBE_BATCH = 256 };
+
+struct bus_subscription *subscriptions_find(struct bus *bus, const char *channel, size_t len) {
+    const char *topic;
+    size_t topic_len;
+    struct bus_subscription *s = NULL;
+    if (names_topic_of_channel(bus->options.prefix, channel, len, &topic, &topic_len))
+        HASH_FIND(hh, bus->subscriptions, topic, topic_len, s);
+    return s;
+}
+
+static struct bus_subscription *subscription_new(struct bus *bus, const char *topic, size_t len) {
+    struct bus_subscription *s =
+        mem_zalloc(sizeof(*s) + bus->options.workers * sizeof(s->interests[0]));
+    s->bus = bus;
+    s->topic = mem_strndup(topic, len);
+    s->topic_len = len;
+    wheel_entry_init(&s->linger);
+    HASH_ADD_KEYPTR(hh, bus->subscriptions, s->topic, s->topic_len, s);
+    figure_add(&bus->figures->topics, 1);
+    bus->subscribe_pending = true;
+    return s;
+}
+
+static void subscription_free(struct bus_subscription *s) {
+    wheel_clear(&s->linger);
+    figure_sub(&s->bus->figures->topics, 1);
+    HASH_DEL(s->bus->subscriptions, s);
+    free(s->topic);
+    free(s);
+}
+
+static void confirm(struct bus_subscription *s, unsigned worker, bool live_gap) {
+    struct bus_topic *m = bus_topic_new(BUS_CONFIRMED, s->topic, s->topic_len);
+    m->serial = s->interests[worker].serial;
+    m->forms = s->forms;
+    m->live_gap = live_gap;
+    queue_push_control(s->bus->options.inboxes[worker], &m->base.node);
+}
+
+static void want(struct bus *bus, const struct bus_subscribe *r) {
+    struct bus_subscription *s;
+    HASH_FIND(hh, bus->subscriptions, r->topic, r->topic_len, s);
+    if (s == NULL)
+        s = subscription_new(bus, r->topic, r->topic_len);
+    struct bus_interest *i = &s->interests[r->base.worker];
+    if (i->forms == 0)
+        s->wanted++;
+    *i = (struct bus_interest){.serial = r->serial, .forms = r->forms};
+    s->forms |= r->forms;
+    wheel_clear(&s->linger);
+    if (s->state == BUS_TOPIC_CONFIRMED)
+        confirm(s, r->base.worker, false);
+}
+
+static void want_no_more(struct bus *bus, const struct bus_subscribe *r) {
+    struct bus_subscription *s;
+    HASH_FIND(hh, bus->subscriptions, r->topic, r->topic_len, s);
+    if (s == NULL || s->interests[r->base.worker].forms == 0)
+        return;
+    s->interests[r->base.worker].forms = 0;
+    if (--s->wanted == 0)
+        wheel_set(&bus->wheel, &s->linger, clock_mono_ms() + bus->options.linger_ms);
+}
+
+void subscriptions_request(struct bus *bus, const struct bus_subscribe *r) {
+    if (r->base.kind == BUS_SUBSCRIBE)
+        want(bus, r);
+    else
+        want_no_more(bus, r);
+}
+
+/* Send one command for up to SUBSCRIBE_BATCH topics. */
+static void send_batch(struct bus *bus, const char *command, struct bus_subscription **batch,
+                       size_t len) {
+    const char *argv[SUBSCRIBE_BATCH + 1] = {command};
+    size_t argv_len[SUBSCRIBE_BATCH + 1] = {strlen(command)};
+    struct buf channels[SUBSCRIBE_BATCH];
+    for (size_t i = 0; i < len; i++) {
+        buf_init(&channels[i]);
+        names_channel(&channels[i], bus->options.prefix, batch[i]->topic, batch[i]->topic_len);
+        argv[i + 1] = channels[i].data;
+        argv_len[i + 1] = channels[i].len;
+    }
+    redis_client_subscription_command(&bus->subscriber, (int)len + 1, argv, argv_len);
+    for (size_t i = 0; i < len; i++)
+        buf_fini(&channels[i]);
+}
+
+void subscriptions_send(struct bus *bus) {
+    if (!bus->subscribe_pending || bus->subscriber.state != REDIS_CLIENT_READY)
+        return;
+    struct bus_subscription *batch[SUBSCRIBE_BATCH];
+    size_t len = 0;
+    for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next) {
+        if (s->state != BUS_TOPIC_WANTED)
+            continue;
+        s->state = BUS_TOPIC_ASKED;
+        batch[len++] = s;
+        if (len == SUBSCRIBE_BATCH) {
+            send_batch(bus, "SUBSCRIBE", batch, len);
+            len = 0;
+        }
+    }
+    if (len > 0)
+        send_batch(bus, "SUBSCRIBE", batch, len);
+    bus->subscribe_pending = false;
+}
+
+void subscriptions_confirmed(struct bus *bus, const char *channel, size_t len) {
+    struct bus_subscription *s = subscriptions_find(bus, channel, len);
+    if (s == NULL || s->state != BUS_TOPIC_ASKED)
+        return;
+    s->state = BUS_TOPIC_CONFIRMED;
+    for (unsigned w = 0; w < bus->options.workers; w++)
+        if (s->interests[w].forms != 0)
+            confirm(s, w, s->lost && s->carried_live);
+    s->lost = false;
+}
+
+void subscriptions_lost(struct bus *bus) {
+    for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next) {
+        if (s->state == BUS_TOPIC_CONFIRMED)
+            s->lost = true;
+        s->state = BUS_TOPIC_WANTED;
+    }
+    bus->subscribe_pending = true;
+    for (unsigned w = 0; w < bus->options.workers; w++)
+        queue_push_control(bus->options.inboxes[w], &bus_lost_new()->node);
+}
+
+void subscriptions_linger_over(struct wheel_entry *e, uint64_t now_ms, void *ctx) {
+    struct bus_subscription *s = container_of(e, struct bus_subscription, linger);
+    struct bus *bus = ctx;
+    if (s->state == BUS_TOPIC_ASKED) { /* see the top of this file */
+        wheel_set(&bus->wheel, &s->linger, now_ms + bus->options.linger_ms);
+        return;
+    }
+    if (s->state == BUS_TOPIC_CONFIRMED)
+        send_batch(bus, "UNSUBSCRIBE", &s, 1);
+    subscription_free(s);
+}
+
+void subscriptions_free(struct bus *bus) {
+    struct bus_subscription *s, *next;
+    HASH_ITER(hh, bus->subscriptions, s, next) {
+        subscription_free(s);
+    }
+}

@@ -1,0 +1,227 @@
+/* The hub's turn: messages in, fan-out, flush; see hub.h. */
+#include "relay/hub/hub.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "relay/base/mem.h"
+#include "relay/hub/internal.h"
+
+enum {
+    /* Bounds of one turn. Messages come first, so that under load several events leave in one
+     * system call; the pushes are cheap, the flushes are not. */
+    TURN_PUSHES = 65536,
+    TURN_FLUSHES = 1024,
+    CLOCK_EVERY = 32, /* flushes between two looks at the clock */
+    RETRY_SOON_MS = 200
+};
+
+struct hub *hub_new(const struct hub_options *options, struct hub_figures *figures,
+                    uint64_t now_ms) {
+    struct hub *hub = mem_zalloc(sizeof(*hub));
+    hub->options = *options;
+    hub->figures = figures;
+    hub->inbox_tail = &hub->inbox;
+    hub->dirty_tail = &hub->dirty;
+    wheel_init(&hub->wheel, now_ms);
+    rng_init(&hub->rng);
+    hub->heartbeat = bus_event_new(frame_heartbeat(), NULL, 0, 0);
+    hub->ping = bus_event_new(frame_notice("relay.ping", "{}", 2), NULL, 0, 0);
+    return hub;
+}
+
+static struct bus_message *inbox_pop(struct hub *hub) {
+    struct queue_node *node = hub->inbox;
+    hub->inbox = node->next;
+    if (hub->inbox == NULL)
+        hub->inbox_tail = &hub->inbox;
+    return container_of(node, struct bus_message, node);
+}
+
+static void message_free(struct bus_message *m) {
+    if (m->kind == BUS_EVENT)
+        bus_event_unref((struct bus_event *)m);
+    else
+        free(m);
+}
+
+void hub_free(struct hub *hub) {
+    assert(hub->topics == NULL && hub->dirty == NULL);
+    while (hub->inbox != NULL)
+        message_free(inbox_pop(hub));
+    bus_event_unref(hub->heartbeat);
+    bus_event_unref(hub->ping);
+    free(hub);
+}
+
+void hub_receive(struct hub *hub, struct bus_message *m) {
+    m->node.next = NULL;
+    *hub->inbox_tail = &m->node;
+    hub->inbox_tail = &m->node.next;
+}
+
+/* ---- messages ---- */
+
+static void lose(struct subscriber *s, uint32_t which) {
+    s->subscriptions[which].dropped = true;
+    subscriber_lag(s);
+}
+
+static void offer(struct subscriber *s, uint32_t which, struct bus_event *e) {
+    if (s->state == SUBSCRIBER_LIVE) {
+        assert(frame_has_form(e->frame, s->outbox.form));
+        if (outbox_push(&s->outbox, e, s->hub->options.outbox_limit_bytes) == 0) {
+            subscriber_mark_dirty(s);
+            return;
+        }
+        subscriber_lag(s);
+    }
+    if (s->state == SUBSCRIBER_LAGGING) {
+        s->subscriptions[which].dropped = true;
+        figure_add(&s->hub->figures->dropped, 1);
+    }
+}
+
+/* The fan-out. Nothing here closes a stream, so the list cannot change under the walk. */
+static size_t on_event(struct hub *hub, struct bus_event *e) {
+    const struct hub_topic *t = topic_find(hub, e->topic, e->topic_len);
+    if (t == NULL)
+        return 0;
+    for (uint32_t i = 0; i < t->len; i++)
+        offer(t->slots[i].subscriber, t->slots[i].which, e);
+    return t->len;
+}
+
+static size_t on_confirmed(struct hub *hub, const struct bus_topic *m) {
+    struct hub_topic *t = topic_find(hub, m->topic, m->topic_len);
+    if (t == NULL || t->serial != m->serial)
+        return 0; /* the answer to a topic that was given up meanwhile */
+    t->forms_confirmed = m->forms;
+    for (uint32_t i = 0; i < t->len; i++) {
+        struct subscriber *s = t->slots[i].subscriber;
+        struct subscription *sub = &s->subscriptions[t->slots[i].which];
+        if (sub->confirmed || (m->forms & (1u << s->outbox.form)) == 0)
+            continue;
+        sub->confirmed = true;
+        s->unconfirmed--;
+        if (m->live_gap && s->state == SUBSCRIBER_LAGGING)
+            sub->dropped = true;
+        subscriber_settle(s);
+    }
+    return t->len;
+}
+
+static size_t on_lost(struct hub *hub) {
+    size_t touched = 0;
+    for (struct hub_topic *t = hub->topics; t != NULL; t = t->hh.next) {
+        t->forms_confirmed = 0;
+        for (uint32_t i = 0; i < t->len; i++) {
+            struct subscriber *s = t->slots[i].subscriber;
+            struct subscription *sub = &s->subscriptions[t->slots[i].which];
+            if (sub->confirmed)
+                s->unconfirmed++;
+            sub->confirmed = false;
+            subscriber_lag(s);
+        }
+        touched += t->len;
+    }
+    return touched;
+}
+
+static size_t on_gap(struct hub *hub, const struct bus_topic *m) {
+    const struct hub_topic *t = topic_find(hub, m->topic, m->topic_len);
+    if (t == NULL)
+        return 0;
+    for (uint32_t i = 0; i < t->len; i++) {
+        struct subscriber *s = t->slots[i].subscriber;
+        if (s->state != SUBSCRIBER_LIVE && s->state != SUBSCRIBER_LAGGING)
+            continue;
+        lose(s, t->slots[i].which);
+        subscriber_settle(s);
+    }
+    return t->len;
+}
+
+/* Returns how many subscribers were looked at. */
+static size_t handle(struct hub *hub, struct bus_message *m) {
+    size_t touched = 0;
+    switch (m->kind) {
+    case BUS_EVENT:
+        touched = on_event(hub, (struct bus_event *)m);
+        break;
+    case BUS_CONFIRMED:
+        touched = on_confirmed(hub, (struct bus_topic *)m);
+        break;
+    case BUS_LOST:
+        touched = on_lost(hub);
+        break;
+    case BUS_GAP:
+        touched = on_gap(hub, (struct bus_topic *)m);
+        break;
+    case BUS_PUBLISHED:
+        assert(!"the worker answers publishes itself");
+    }
+    message_free(m);
+    return touched;
+}
+
+/* ---- the turn ---- */
+
+static struct subscriber *dirty_pop(struct hub *hub) {
+    struct subscriber *s = hub->dirty;
+    hub->dirty = s->dirty_next;
+    if (hub->dirty == NULL)
+        hub->dirty_tail = &hub->dirty;
+    s->dirty = false;
+    return s;
+}
+
+static void flush(struct hub *hub, unsigned budget) {
+    for (unsigned n = 0; n < budget && hub->dirty != NULL; n++) {
+        if (n % CLOCK_EVERY == 0)
+            hub->now_us = hub->options.now_us();
+        struct subscriber *s = dirty_pop(hub);
+        s->stream->ops->flush(s->stream);
+    }
+}
+
+bool hub_turn(struct hub *hub) {
+    size_t touched = 0;
+    while (hub->inbox != NULL && touched < TURN_PUSHES)
+        touched += 1 + handle(hub, inbox_pop(hub));
+    flush(hub, TURN_FLUSHES);
+    return hub->inbox != NULL || hub->dirty != NULL;
+}
+
+/* ---- time ---- */
+
+static void on_deadline(struct wheel_entry *e, uint64_t now_ms, void *ctx) {
+    (void)ctx;
+    subscriber_deadline(container_of(e, struct subscriber, deadline), now_ms);
+}
+
+void hub_tick(struct hub *hub, uint64_t now_ms) {
+    hub->now_us = hub->options.now_us();
+    wheel_advance(&hub->wheel, now_ms, on_deadline, NULL);
+}
+
+static void drain_one(struct hub *hub, struct subscriber *s, uint64_t now_ms, uint64_t window_ms) {
+    subscriber_end_at(s, now_ms + rng_below(&hub->rng, window_ms + 1), HUB_END_DRAIN);
+}
+
+void hub_drain(struct hub *hub, uint64_t now_ms, uint64_t window_ms) {
+    hub->draining = true;
+    hub->drain_end_ms = now_ms + window_ms;
+    for (struct hub_topic *t = hub->topics; t != NULL; t = t->hh.next)
+        for (uint32_t i = 0; i < t->len; i++)
+            if (t->slots[i].which == 0) /* each subscriber once */
+                drain_one(hub, t->slots[i].subscriber, now_ms, window_ms);
+}
+
+uint64_t hub_retry_ms(struct hub *hub) {
+    return rng_jitter(&hub->rng, hub->options.retry_ms, 50);
+}
+
+uint64_t hub_retry_soon_ms(struct hub *hub) {
+    return RETRY_SOON_MS + rng_below(&hub->rng, hub->options.retry_ms);
+}

@@ -1,0 +1,106 @@
+/* One worker's topics and subscribers, and the fan-out from one to the other.
+ *
+ * Pure: no uv, no HTTP, no Redis, no clock of its own. Messages of the bus go in, frames come out
+ * in the subscribers' outboxes, requests to the bus leave through `send`. Everything runs on the
+ * worker's thread.
+ *
+ * A subscriber's life: ATTACH until Redis has confirmed all its topics; then `relay.live` is queued
+ * and it is LIVE. What it has to be told of (an event dropped for a full outbox, a lost Redis
+ * connection) makes it LAGGING: it gets no events, until its topics are confirmed and its outbox
+ * has drained to a half; then one `relay.reset` names the topics concerned, and it is LIVE again.
+ * CLOSING: its end was announced, and nothing more is queued. */
+#ifndef RELAY_HUB_HUB_H
+#define RELAY_HUB_HUB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "relay/base/figure.h"
+#include "relay/bus/message.h"
+#include "relay/hub/stream.h"
+
+struct hub;
+struct subscriber;
+
+struct hub_options {
+    size_t outbox_limit_bytes; /* per subscriber */
+    uint64_t heartbeat_ms;
+    uint64_t max_age_ms; /* 0: none */
+    uint64_t retry_ms;   /* base of the jittered retry */
+    uint64_t (*now_us)(void);
+    void (*send)(void *ctx, struct bus_request *request); /* takes the request over */
+    void *send_ctx;
+};
+
+/* Written by the worker, read by the metrics page. */
+struct hub_figures {
+    figure subscribers;
+    figure lagging;
+    figure topics;
+    figure deliveries;               /* events wholly handed to a socket */
+    figure dropped;                  /* live events not queued for a subscriber */
+    figure bytes;                    /* handed to sockets by subscribers' streams */
+    figure resets_live;              /* relay.reset with reason live */
+    struct figure_histogram latency; /* from receipt to the write of each delivery */
+};
+
+/* Never NULL. @figures must outlive the hub. */
+struct hub *hub_new(const struct hub_options *options, struct hub_figures *figures,
+                    uint64_t now_ms);
+
+/* There must be no subscriber left. */
+void hub_free(struct hub *hub);
+
+/* What a request asked for. */
+struct hub_topic_name {
+    const char *name;
+    size_t len;
+};
+
+struct hub_subscription_spec {
+    const struct hub_topic_name *topics; /* at least one, no two equal */
+    size_t topics_len;
+    enum frame_form form;
+    bool chunked;
+    bool ping;             /* heartbeats are `relay.ping` events */
+    struct frame *opening; /* the first bytes: taken over */
+};
+
+/* Register a subscriber. Its opening is queued and leaves at the next hub_turn(). Never NULL.
+ * @stream must live until hub_detach(). */
+struct subscriber *hub_attach(struct hub *hub, const struct hub_subscription_spec *spec,
+                              struct stream *stream, uint64_t now_ms);
+
+/* Forget and free a subscriber, in any state, also from within flush. */
+void hub_detach(struct subscriber *s);
+
+/* Unsent bytes, as iovecs; what was written of them. hub_written() may queue a reset, which is
+ * flushed by the next hub_turn(). */
+int hub_gather(const struct subscriber *s, struct iovec *iov, int max);
+void hub_written(struct subscriber *s, size_t bytes);
+size_t hub_unsent(const struct subscriber *s);
+
+/* Queue the last bytes of a stream that finish() was called for (its final chunk): taken over. */
+void hub_push_last(struct subscriber *s, struct frame *f);
+
+/* Take a message of the bus (not PUBLISHED) over; it is handled by hub_turn(). */
+void hub_receive(struct hub *hub, struct bus_message *m);
+
+/* Handle messages and flush touched subscribers, each once, up to a bounded amount of work. Returns
+ * true when work is left: call again after the loop has looked at its sockets. */
+bool hub_turn(struct hub *hub);
+
+/* Heartbeats, maximum ages and drain. Call every WHEEL_TICK_MS or so. */
+void hub_tick(struct hub *hub, uint64_t now_ms);
+
+/* End all subscribers, each at a moment of its own within @window_ms from now; later ones too. */
+void hub_drain(struct hub *hub, uint64_t now_ms, uint64_t window_ms);
+
+/* The retry that a stream is opened with, and the short one of a node whose neighbours are well;
+ * jittered, in ms. */
+uint64_t hub_retry_ms(struct hub *hub);
+uint64_t hub_retry_soon_ms(struct hub *hub);
+
+#endif

@@ -1,0 +1,69 @@
+/* A worker's topics: who subscribes to what, and what the bus was asked for. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/base/mem.h"
+#include "relay/hub/internal.h"
+
+struct hub_topic *topic_find(struct hub *hub, const char *name, size_t len) {
+    struct hub_topic *t;
+    HASH_FIND(hh, hub->topics, name, len, t);
+    return t;
+}
+
+static struct hub_topic *topic_new(struct hub *hub, const struct hub_topic_name *name) {
+    struct hub_topic *t = mem_zalloc(sizeof(*t) + name->len + 1);
+    t->serial = ++hub->next_serial;
+    t->name_len = name->len;
+    memcpy(t->name, name->name, name->len);
+    HASH_ADD_KEYPTR(hh, hub->topics, t->name, t->name_len, t);
+    figure_add(&hub->figures->topics, 1);
+    return t;
+}
+
+static void ask_bus(struct hub *hub, const struct hub_topic *t, enum bus_request_kind kind) {
+    struct bus_subscribe *r = bus_subscribe_new(kind, t->name, t->name_len, t->forms_requested);
+    r->serial = t->serial;
+    hub->options.send(hub->options.send_ctx, &r->base);
+}
+
+static void topic_free(struct hub *hub, struct hub_topic *t) {
+    HASH_DEL(hub->topics, t);
+    figure_sub(&hub->figures->topics, 1);
+    ask_bus(hub, t, BUS_UNSUBSCRIBE);
+    free(t->slots);
+    free(t);
+}
+
+/* Put subscription @which of @s into the topic's list; ask the bus where this form is new. */
+void topic_join(struct hub *hub, const struct hub_topic_name *name, struct subscriber *s,
+                uint32_t which) {
+    struct hub_topic *t = topic_find(hub, name->name, name->len);
+    if (t == NULL)
+        t = topic_new(hub, name);
+    if (t->len == t->cap) {
+        t->cap = t->cap == 0 ? 2 : t->cap * 2;
+        t->slots = mem_realloc(t->slots, t->cap * sizeof(*t->slots));
+    }
+    unsigned form = 1u << s->outbox.form;
+    s->subscriptions[which] = (struct subscription){
+        .topic = t, .slot = t->len, .confirmed = (t->forms_confirmed & form) != 0};
+    t->slots[t->len++] = (struct hub_slot){s, which};
+    if (!s->subscriptions[which].confirmed)
+        s->unconfirmed++;
+    if ((t->forms_requested & form) == 0) {
+        t->forms_requested |= form;
+        ask_bus(hub, t, BUS_SUBSCRIBE);
+    }
+}
+
+/* Take a subscription out: the last slot moves into its place. The topic goes with its last
+ * subscriber. */
+void topic_leave(struct hub *hub, struct subscription *sub) {
+    struct hub_topic *t = sub->topic;
+    struct hub_slot moved = t->slots[--t->len];
+    t->slots[sub->slot] = moved;
+    moved.subscriber->subscriptions[moved.which].slot = sub->slot;
+    if (t->len == 0)
+        topic_free(hub, t);
+}
