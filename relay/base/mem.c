@@ -26,6 +26,7 @@ void *mem_realloc(void *old, size_t size) {
 
 char *mem_strndup(const char *s, size_t len) {
     char *p = mem_zalloc(len + 1);
-    memcpy(p, s, len);
+    if (len > 0) /* @s may be NULL where @len is 0 */
+        memcpy(p, s, len);
     return p;
 }
