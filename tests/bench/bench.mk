@@ -1,0 +1,19 @@
+# The benchmark: a load generator, the floor it measures against, and the run that puts them, Nchan
+# and the relay side by side. Included by tests/tests.mk; how to read it: tests/bench/README.md.
+
+BENCH ?=
+BENCH_LOAD_SRC := $(addprefix tests/bench/,sseload.c receiver.c publisher.c stream.c payload.c \
+	histogram.c net.c usage.c)
+BENCH_PROGRAMS := $(BUILD)/tests/bench/sseload $(BUILD)/tests/bench/floor
+
+$(BUILD)/tests/bench/sseload: $(call obj,$(BENCH_LOAD_SRC))
+$(BUILD)/tests/bench/floor: $(call obj,tests/bench/floor.c tests/bench/net.c)
+$(BENCH_PROGRAMS):
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+test-programs: $(BENCH_PROGRAMS)
+
+.PHONY: bench
+bench: all $(BENCH_PROGRAMS) ## measure the relay, Nchan and a bare loop side by side; BENCH="--quick" is shorter
+	@$(PYTHON) tests/bench/run.py --build '$(BUILD)' $(BENCH)
