@@ -6,7 +6,7 @@
 # prints the package names and fails. It starts no service and leaves a running one alone.
 set -eu
 
-PATH=$PATH:/usr/sbin:/sbin # where nginx lives, and a plain user does not look
+PATH=$PATH:/usr/sbin # where nginx lives, and a plain user does not look
 
 # Who needs it | what must be there | apt ("this/that": the first one that exists) | apk | dnf | brew
 table() {
@@ -18,7 +18,7 @@ build | pc hiredis >= 0.14   | libhiredis-dev             | hiredis-dev         
 build | pc jansson           | libjansson-dev             | jansson-dev             | jansson-devel                        | jansson
 build | llhttp               | libllhttp-dev/node-llhttp  | llhttp-dev              | llhttp-devel                         | llhttp
 build | header uthash.h      | uthash-dev                 | uthash-dev              | uthash-devel                         | uthash
-build | cmd redis-server     | redis-server               | redis                   | redis/valkey-compat-redis            | redis
+build | cmd redis-server     | redis-server               | redis                   | redis                                | redis
 test  | pc cmocka            | libcmocka-dev              | cmocka-dev              | libcmocka-devel                      | cmocka
 test  | python pytest        | python3-pytest             | py3-pytest              | python3-pytest                       | pytest
 test  | cmd curl             | curl                       | curl                    | curl                                 | curl
@@ -31,7 +31,7 @@ test  | cmd clang            | clang                      | clang               
 test  | cmd clang-format     | clang-format               | clang-extra-tools       | clang-tools-extra                    | clang-format
 test  | fuzzer               | libclang-rt-dev/libclang-rt-14-dev | compiler-rt     | compiler-rt                          | llvm
 bench | cmd nginx            | nginx                      | nginx                   | nginx                                | nginx
-bench | nginx-module nchan   | libnginx-mod-nchan         | nginx-mod-http-nchan    | nginx-mod-nchan                      | nchan
+bench | nginx-module nchan   | libnginx-mod-nchan         | nginx-mod-http-nchan    |                                      |
 TABLE
 }
 
