@@ -3,8 +3,10 @@
  * States: CONNECTING (a connection is being made), READY, WAITING (backing off with jitter, 50 ms
  * at first and up to 2 s), CLOSED. One loop, one thread. `on_up` is called each time a connection
  * is ready (the owner then subscribes again, and so on), `on_down` each time a ready one is lost or
- * one attempt fails. The law of closing holds: redis_client_close() may be called twice, `closed`
- * is the last callback, memory is the owner's until then. */
+ * one attempt fails. The back-off also grows with connections that were ready for less than 2 s, so
+ * that a server which throws us out each time is not stormed. The law of closing holds:
+ * redis_client_close() may be called twice, `on_closed` is the last callback (on_down is not called
+ * for the end that we asked for), memory is the owner's until then. */
 #ifndef RELAY_REDIS_CLIENT_H
 #define RELAY_REDIS_CLIENT_H
 
@@ -25,7 +27,7 @@ struct redis_client_callbacks {
     /* @was_ready: a working connection was lost; else an attempt to connect failed. @why is for the
      * log. */
     void (*on_down)(void *arg, bool was_ready, int status, const char *why);
-    void (*on_push)(void *arg, const struct redisReply *reply); /* may be NULL */
+    redis_push_cb on_push; /* NULL: pushes are dropped */
     void (*on_closed)(void *arg);
 };
 
@@ -34,11 +36,13 @@ struct redis_client {
     struct redis_conn_options options;
     struct redis_client_callbacks callbacks;
     void *arg;
-    struct redis_conn *conn; /* NULL while WAITING and after the end */
+    struct redis_conn *conn; /* NULL while WAITING and CLOSED */
     enum redis_client_state state;
     bool closing;
-    unsigned attempts; /* failures since the last on_up */
-    uv_timer_t retry;  /* runs while WAITING */
+    unsigned attempts;    /* to connect that failed in a row */
+    unsigned short_lives; /* connections in a row that were ready for less than 2 s */
+    uint64_t ready_ms;    /* when the present connection became ready, loop time */
+    uv_timer_t retry;     /* runs while WAITING */
     struct rng rng;
 };
 
@@ -47,15 +51,22 @@ void redis_client_start(struct redis_client *c, uv_loop_t *loop,
                         const struct redis_conn_options *options,
                         const struct redis_client_callbacks *callbacks, void *arg);
 
-/* As redis_conn_command() and redis_conn_subscription_command(); RELAY_EAGAIN while not READY. */
+/* As redis_conn_command() and redis_conn_subscription_command(): RELAY_EAGAIN while there is no
+ * ready connection, RELAY_ECLOSING after redis_client_close(). */
 int redis_client_command(struct redis_client *c, int argc, const char **argv,
                          const size_t *argv_len, redis_reply_cb cb, void *arg);
 int redis_client_subscription_command(struct redis_client *c, int argc, const char **argv,
                                       const size_t *argv_len);
 
-/* Drop the present connection and make a new one: what a failed probe does. */
+/* As redis_conn_unsent_bytes() and redis_conn_pending(); 0 without a connection. */
+size_t redis_client_unsent_bytes(const struct redis_client *c);
+size_t redis_client_pending(const struct redis_client *c);
+
+/* Drop the present connection and make a new one: what a failed probe does. on_down follows from
+ * the loop. While WAITING a new one is about to be made anyway: nothing happens. */
 void redis_client_reconnect(struct redis_client *c);
 
+/* End it, in any state; on_closed follows from the loop. */
 void redis_client_close(struct redis_client *c);
 
 #endif
