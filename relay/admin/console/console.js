@@ -280,7 +280,7 @@ function drawPlot() {
   const scale = window.devicePixelRatio;
   const top = 14, bottom = height - 18, span = bottom - top;
   const slot = width / SECONDS;
-  const ceiling = roundUp(peakRate());
+  const ceiling = roundUp(Math.max(peakRate(), 4)); // so that one event a second is a low bar
   const snap = (x) => Math.round(x * scale) / scale; // onto whole device pixels
 
   context.setTransform(scale, 0, 0, scale, 0, 0);
@@ -357,10 +357,12 @@ const list = { pending: [], paused: false, missed: 0, filter: '' };
 /* Notices pass every filter: a reset must not be overlooked. */
 const passes = (kind, text) => Boolean(kind) || text.toLowerCase().includes(list.filter);
 
+const searchable = ({ topic, name, data, id }) => [topic, name, data, id].join(' ');
+
 /* While a filter is set only what passes it is kept, so that a rare event is not washed away by a flood. */
 function keep(item) {
   schedule();
-  if (!passes(item.kind, [item.topic, item.name, item.data, item.id].join(' '))) return;
+  if (!passes(item.kind, searchable(item))) return;
   if (item.kind === 'ping' && list.pending.at(-1)?.kind === 'ping') list.pending.pop();
   if (list.pending.length === KEEP) list.pending.shift();
   list.pending.push(item);
@@ -405,7 +407,7 @@ function applyFilter() {
   for (const row of $('rows').children) {
     row.hidden = !passes(row.dataset.kind, [...row.children].slice(1).map((cell) => cell.textContent).join(' '));
   }
-  list.pending = list.pending.filter((item) => passes(item.kind, [item.topic, item.name, item.data, item.id].join(' ')));
+  list.pending = list.pending.filter((item) => passes(item.kind, searchable(item)));
   schedule();
 }
 
