@@ -159,7 +159,7 @@ static size_t handle(struct hub *hub, struct bus_message *m) {
         touched = on_gap(hub, (struct bus_topic *)m);
         break;
     case BUS_PUBLISHED:
-        assert(!"the worker answers publishes itself");
+        assert(false && "the worker answers publishes itself");
     }
     message_free(m);
     return touched;
