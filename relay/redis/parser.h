@@ -30,8 +30,7 @@ struct redis_parser {
 void redis_parser_init(struct redis_parser *p);
 void redis_parser_fini(struct redis_parser *p);
 
-/* Add @len received bytes. Small pieces (4 KiB) are cheapest: the reader moves what is left of its
- * buffer after each KiB that it consumed. Returns RELAY_OK, or an error as redis_parser_next(). */
+/* Add @len received bytes. Returns RELAY_OK, or an error as redis_parser_next(). */
 int redis_parser_feed(struct redis_parser *p, const char *bytes, size_t len);
 
 /* Take the next complete reply: *@reply is valid until the next call, or NULL when more bytes are

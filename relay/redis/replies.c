@@ -11,8 +11,6 @@
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 
-enum { FEED_PIECE_BYTES = 4096 }; /* see redis_parser_feed() */
-
 /* The commands whose confirmations are pushes. */
 enum confirmation {
     SUBSCRIBE,
@@ -170,34 +168,20 @@ static int dispatch(struct redis_replies *r, const redisReply *reply) {
     return RELAY_OK;
 }
 
-/* Dispatch every complete reply of what was fed. */
-static int dispatch_all(struct redis_replies *r) {
-    while (!r->stopped) {
+int redis_replies_feed(struct redis_replies *r, const char *bytes, size_t len) {
+    int status = redis_parser_feed(&r->parser, bytes, len);
+    while (status == RELAY_OK && !r->stopped) {
         const redisReply *reply;
-        int status = redis_parser_next(&r->parser, &reply);
+        status = redis_parser_next(&r->parser, &reply);
         if (status != RELAY_OK)
-            return fail(r, status, redis_parser_why(&r->parser));
+            break;
         if (reply == NULL)
             return RELAY_OK;
         status = dispatch(r, reply);
         if (status != RELAY_OK)
             return status;
     }
-    return RELAY_OK;
-}
-
-int redis_replies_feed(struct redis_replies *r, const char *bytes, size_t len) {
-    int status = RELAY_OK;
-    while (len > 0 && status == RELAY_OK && !r->stopped) {
-        size_t piece = len < FEED_PIECE_BYTES ? len : FEED_PIECE_BYTES;
-        status = redis_parser_feed(&r->parser, bytes, piece);
-        if (status != RELAY_OK)
-            return fail(r, status, redis_parser_why(&r->parser));
-        bytes += piece;
-        len -= piece;
-        status = dispatch_all(r);
-    }
-    return status;
+    return status == RELAY_OK ? RELAY_OK : fail(r, status, redis_parser_why(&r->parser));
 }
 
 void redis_replies_stop(struct redis_replies *r) {
