@@ -149,7 +149,13 @@ def test_an_event_published_through_redis_is_shown(browser, relay, redis):
 def test_event_names_are_shown_whatever_they_are(browser, relay, redis):
     open_console(browser, relay, "orders")
     redis.publish("orders", 'sse1 - - {"event":"order.paid","data":"42"}')
-    wait_row(browser, topic="orders", name="order.paid", data="42")
+    wait_row(browser, topic="orders", name="order.paid", data="42", id="")
+
+
+def test_ids_are_shown(browser, relay, redis):
+    open_console(browser, relay, "ledger")
+    redis.publish("ledger", 'sse1 k3x9.1.m8z2qa-1 0 {"data":"entry"}')
+    wait_row(browser, topic="ledger", name="message", data="entry", id="k3x9.1.m8z2qa-1")
 
 
 def test_markup_stays_text(browser, relay, redis):
