@@ -9,7 +9,8 @@
 #include "relay/base/buf.h"
 #include "relay/http/request.h"
 
-/* The configured lists; strings are borrowed. */
+/* The configured lists; strings are borrowed. Origins compare as scheme, host and port, case
+ * ignored and default ports filled in. */
 struct origin_policy {
     char **cors_origins; /* "https://a.example" entries, or one "*" */
     size_t cors_origins_len;
@@ -23,9 +24,9 @@ struct origin_policy {
  * Vary only. */
 void origin_put_cors(const struct origin_policy *p, const struct request *r, struct buf *headers);
 
-/* For a preflight of an allowed origin: the Allow-Methods (GET, HEAD, POST, OPTIONS), Allow-Headers
- * (Last-Event-ID, Content-Type, Authorization, Cache-Control) and Max-Age headers on top of
- * origin_put_cors(). */
+/* For a preflight of an allowed origin: append the Allow-Methods (GET, HEAD, POST, OPTIONS),
+ * Allow-Headers (Last-Event-ID, Content-Type, Authorization, Cache-Control) and Max-Age headers,
+ * which stand beside those of origin_put_cors(). */
 void origin_put_preflight(const struct origin_policy *p, const struct request *r,
                           struct buf *headers);
 

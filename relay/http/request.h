@@ -1,7 +1,7 @@
 /* One HTTP/1 request: bytes in, method, target, headers and body out (RFC 9110, RFC 9112).
  *
- * llhttp parses; in front of it stands a scan of the head that refuses what parsers disagree on: a
- * CR or LF alone, a folded header, a control character. Nothing here knows a socket: the connection
+ * The head is read strictly (head.h) and llhttp must agree with it; llhttp decodes the body.
+ * Whatever parsers are known to disagree on is refused. Nothing here knows a socket: the connection
  * feeds bytes as they come. One thread; heap; the request owns copies of everything it shows. */
 #ifndef RELAY_HTTP_REQUEST_H
 #define RELAY_HTTP_REQUEST_H
@@ -22,7 +22,8 @@ enum http_method {
     HTTP_METHOD_HEAD,
     HTTP_METHOD_POST,
     HTTP_METHOD_OPTIONS,
-    HTTP_METHOD_OTHER
+    HTTP_METHOD_OTHER /* any other token, known to HTTP or not: state DONE behind the head, the body
+                         is not read, and keep_alive is false. Answer 405 and close. */
 };
 
 /* Bytes within the request; not NUL-terminated. data is NULL where a header is absent. */
@@ -60,18 +61,23 @@ int request_failure(const struct request *r, const char **why);
 
 /* From state BODY on. */
 enum http_method request_method(const struct request *r);
-struct span request_path(const struct request *r); /* not decoded, without query; absolute-form is
-                                                      stripped of its origin */
-struct span
-request_query(const struct request *r); /* behind '?', not decoded; len 0 where there is none */
-struct span
-request_header(const struct request *r,
-               const char *name); /* the first of that name, case ignored, blanks around it cut */
+/* Not decoded, without query; an absolute target is stripped of its origin, which must be that of
+ * the Host header. "*" is possible with OPTIONS, and with OTHER anything. */
+struct span request_path(const struct request *r);
+/* What stands behind '?', not decoded; len 0 where there is none. */
+struct span request_query(const struct request *r);
 bool request_is_http10(const struct request *r);
-bool request_keep_alive(
-    const struct request *r); /* the client wants it, and the message allows it */
-bool request_expects_continue(const struct request *r); /* Expect: 100-continue on HTTP/1.1 */
-bool request_has_body(const struct request *r);         /* Content-Length above 0, or chunked */
+/* The client wants it, and the message allows it. */
+bool request_keep_alive(const struct request *r);
+/* Expect: 100-continue on HTTP/1.1. */
+bool request_expects_continue(const struct request *r);
+/* Content-Length above 0, or chunked. */
+bool request_has_body(const struct request *r);
+
+/* The first header of that name, case ignored, blanks around the value cut. In any state: in HEAD
+ * and FAILED it knows the headers that were read so far, so that an error can be answered with
+ * CORS. */
+struct span request_header(const struct request *r, const char *name);
 
 /* In state DONE. */
 struct span request_body(const struct request *r);
