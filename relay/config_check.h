@@ -1,0 +1,19 @@
+/* The rules for options that are texts. For the columns of config_table.c.
+ *
+ * Each returns NULL when @value may stand, or what is wrong with it ("has no port"; static
+ * storage), and may rewrite @value in place into its one written form, never longer. Pure; any
+ * thread. */
+#ifndef RELAY_CONFIG_CHECK_H
+#define RELAY_CONFIG_CHECK_H
+
+const char *check_not_empty(char *value);
+const char *check_redis(char *value);
+const char *check_prefix(char *value);
+
+/* A host as it stands in a Host header, without port; in lower case. */
+const char *check_host(char *value);
+
+/* An origin as browsers send it: in lower case, without the scheme's own port; or "*". */
+const char *check_origin(char *value);
+
+#endif

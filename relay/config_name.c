@@ -1,0 +1,101 @@
+/* How each source writes an option's name, and finding an option by it; see config_table.h. */
+#include <ctype.h>
+#include <string.h>
+
+#include "relay/config_table.h"
+
+static const char env_prefix[] = CONFIG_ENV_PREFIX;
+
+enum { NAME_LIMIT = 40 }; /* longer than any name: nothing is near to what is longer */
+
+static char written_as(char c, enum option_source source) {
+    if (source == FROM_COMMAND_LINE)
+        return c;
+    if (c == '-')
+        return '_';
+    return source == FROM_ENVIRONMENT ? (char)toupper((unsigned char)c) : c;
+}
+
+void option_put_name(const struct option *o, enum option_source source, struct buf *out) {
+    buf_puts(out, source == FROM_COMMAND_LINE  ? "--"
+                  : source == FROM_ENVIRONMENT ? env_prefix
+                                               : "");
+    for (const char *c = o->name; *c != '\0'; c++)
+        buf_putc(out, written_as(*c, source));
+}
+
+static bool may_come_from(const struct option *o, enum option_source source) {
+    if (source == FROM_COMMAND_LINE)
+        return true;
+    return o->kind != OPTION_ACTION && !(source == FROM_FILE && o->not_in_file);
+}
+
+const struct option *option_find(const char *name, enum option_source source) {
+    size_t len;
+    const struct option *found = NULL;
+    const struct option *table = option_table(&len);
+    struct buf written = BUF_INIT;
+    for (const struct option *o = table; found == NULL && o < table + len; o++) {
+        buf_reset(&written);
+        option_put_name(o, source, &written);
+        if (may_come_from(o, source) && strcmp(written.data, name) == 0)
+            found = o;
+    }
+    buf_fini(&written);
+    return found;
+}
+
+/* Bring @name, from whatever source, into the form of the table. False: it is too long. */
+static bool normalise(const char *name, char out[NAME_LIMIT]) {
+    if (strncmp(name, env_prefix, strlen(env_prefix)) == 0)
+        name += strlen(env_prefix);
+    name += strspn(name, "-");
+    size_t len = strlen(name);
+    if (len >= NAME_LIMIT)
+        return false;
+    for (size_t i = 0; i <= len; i++)
+        out[i] = name[i] == '_' ? '-' : (char)tolower((unsigned char)name[i]);
+    return true;
+}
+
+static size_t least(size_t a, size_t b, size_t c) {
+    size_t ab = a < b ? a : b;
+    return ab < c ? ab : c;
+}
+
+/* How many bytes must be inserted, deleted or replaced to get from @a to @b (Levenshtein), both
+ * shorter than NAME_LIMIT. */
+static size_t distance(const char *a, const char *b) {
+    size_t row[NAME_LIMIT];
+    size_t len = strlen(b);
+    for (size_t j = 0; j <= len; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= len; j++) {
+            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = least(replaced, row[j] + 1, row[j - 1] + 1);
+        }
+    }
+    return row[len];
+}
+
+const struct option *option_find_near(const char *name, enum option_source source) {
+    char wanted[NAME_LIMIT];
+    size_t len;
+    const struct option *nearest = NULL;
+    const struct option *table = option_table(&len);
+    if (!normalise(name, wanted))
+        return NULL;
+    size_t best = strlen(wanted) / 3 + 1; /* a third of it may be wrong */
+    for (const struct option *o = table; o < table + len; o++) {
+        size_t d = may_come_from(o, source) ? distance(wanted, o->name) : best;
+        if (d < best) {
+            best = d;
+            nearest = o;
+        }
+    }
+    return nearest;
+}
