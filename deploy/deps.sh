@@ -93,6 +93,7 @@ install() {
     # We want their programs; whether their services run, now or after the next boot, is not ours to say.
     for package in $packages; do
         case $package in redis-server | prometheus | nginx)
+            update-rc.d "$package" disable >/dev/null 2>&1 || true
             if command -v systemctl >/dev/null; then systemctl -q disable "$package" >/dev/null 2>&1 || true; fi
             ;;
         esac
@@ -119,7 +120,7 @@ fi
 wanted=$(missing apt "$@")
 [ -n "$wanted" ] || exit 0
 if command -v apt-get >/dev/null; then
-    echo "deps: installing $wanted"
+    echo "deps: installing $wanted" | sed 's|/| or |g'
     # shellcheck disable=SC2086
     install_as_root $wanted
     left=$(missing apt "$@")
