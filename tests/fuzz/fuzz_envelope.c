@@ -1,0 +1,57 @@
+/* Messages on a channel: whatever is accepted keeps the rules, and is the same event after it was
+ * written and read once more. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/base/err.h"
+#include "relay/wire/envelope.h"
+#include "relay/wire/id.h"
+#include "relay/wire/topic.h"
+#include "tests/fuzz/fuzz.h"
+
+static void must(bool condition) {
+    if (!condition)
+        abort();
+}
+
+static void check_ids(const struct envelope *e) {
+    struct event_id id;
+    must(id_parse(e->id, e->id_len, &id) == RELAY_OK);
+    must((e->prev_len == 1 && e->prev[0] == '0') ||
+         id_parse(e->prev, e->prev_len, &id) == RELAY_OK);
+}
+
+static void check_event(const struct event *event) {
+    must(event->data != NULL);
+    must(data_check(event->data, event->data_len) == NULL);
+    must(event_name_check(event->name, event->name_len) == NULL);
+    must(event->retry_ms == 0 || retry_check(event->retry_ms) == NULL);
+}
+
+static void check_same(const struct event *a, const struct event *b) {
+    must(a->data_len == b->data_len && memcmp(a->data, b->data, a->data_len) == 0);
+    must(a->name_len == b->name_len);
+    must(a->name_len == 0 || memcmp(a->name, b->name, a->name_len) == 0);
+    must(a->retry_ms == b->retry_ms);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct envelope first, second;
+    struct buf message = BUF_INIT;
+    const char *why = NULL;
+    if (envelope_decode((const char *)data, size, &first, &why) != RELAY_OK) {
+        must(why != NULL);
+        return 0;
+    }
+    if (first.durable)
+        check_ids(&first);
+    check_event(&first.event);
+    envelope_encode_live(&message, &first.event);
+    must(envelope_decode(message.data, message.len, &second, &why) == RELAY_OK);
+    must(!second.durable);
+    check_same(&first.event, &second.event);
+    envelope_fini(&second);
+    envelope_fini(&first);
+    buf_fini(&message);
+    return 0;
+}
