@@ -65,7 +65,8 @@ def cpu(group, per):
     return figure
 
 
-def idle_memory(r):
+def memory(r):
+    """KiB that each connection cost the server, from before the first to the end of the run."""
     server = r["usage"]["server"]
     return (server["memory_after"] - server["memory_idle"]) / 1024 / r["subscribers"]
 
@@ -91,8 +92,9 @@ def rows():
     yield "  deliveries/s", "saturate-1000", lambda r: r["deliveries_per_second"], "{:,.0f}"
     yield "  CPU µs per delivery", "saturate-1000", cpu("server", "deliveries"), "{:.2f}"
     yield "  cores of the load generator", "saturate-1000", lambda r: r["generator_cores"], "{:.2f}"
-    yield "Idle, 10,000 subscribers", None, None, None
-    yield "  memory KiB per connection", "idle-10000", idle_memory, "{:.2f}"
+    yield "Memory KiB per connection, 10,000 subscribers", None, None, None
+    yield "  idle", "idle-10000", memory, "{:.2f}"
+    yield "  after the load", "load-10000", memory, "{:.2f}"
     yield "New connections, up to the first bytes", None, None, None
     yield "  connections/s", "connect-64", lambda r: r["connections_per_second"], "{:,.0f}"
     yield "  CPU µs per connection", "connect-64", cpu("server", "connections"), "{:.2f}"
