@@ -19,7 +19,7 @@ enum head_step {
 
 static const struct fault not_http = {400, "This is not an HTTP/1.1 request."};
 static const struct fault bad_target = {
-    400, "The target of the request holds a byte that a URL cannot hold."};
+    400, "The target of the request holds a byte that must be written as %XX."};
 static const struct fault bad_version = {
     400, "The request line does not end with a version such as HTTP/1.1."};
 static const struct fault other_version = {505, "Only HTTP/1.1 and HTTP/1.0 are spoken here."};
@@ -111,7 +111,7 @@ static const struct fault *request_line_byte(struct head *h, unsigned char c, si
     case STEP_TARGET:
         if (c == ' ' && h->target.len > 0)
             h->step = STEP_VERSION;
-        else if (c > 0x20 && c != 0x7f && c != '#')
+        else if (c > 0x20 && c < 0x7f && c != '#')
             h->target.len++;
         else
             return c == '\r' ? &bad_version : misplaced(c, &bad_target);

@@ -13,13 +13,8 @@
 #include <stdint.h>
 
 #include "relay/base/buf.h"
+#include "relay/http/fault.h"
 #include "relay/http/request.h"
-
-/* Why a request cannot be read. Static storage. */
-struct fault {
-    int status;
-    const char *why; /* a sentence */
-};
 
 /* Where something stands in the bytes of the head, which 16 bits can count. */
 struct place {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "relay/base/err.h"
+#include "relay/base/hex.h"
 #include "relay/base/mem.h"
 #include "relay/wire/topic.h"
 
@@ -28,13 +29,6 @@ bool query_next(struct span *rest, struct span *name, struct span *value) {
         return true;
     }
     return false;
-}
-
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
 /* Take one byte off @raw, decoded; -1 where a '%' is not followed by two hex digits. */

@@ -2,9 +2,9 @@
  *
  * The head is read by head.c and kept whole. What its fields mean for the length of the message is
  * decided here, in the strictest reading, so that no version of llhttp has a choice to make; then
- * llhttp is given the same head, must come to the same end, and decodes the body. A method that is
- * not served is never shown to llhttp: versions differ in which they know, and CONNECT or PRI would
- * turn the rest of the connection into something else. */
+ * llhttp is given the same head, must come to the same end, and says whether the connection is
+ * kept. A method that is not served is never shown to llhttp: versions differ in which they know,
+ * and CONNECT or PRI would turn the rest of the connection into something else. */
 #include "relay/http/request.h"
 
 #include <llhttp.h>
@@ -14,10 +14,8 @@
 
 #include "relay/base/mem.h"
 #include "relay/http/authority.h"
+#include "relay/http/chunks.h"
 #include "relay/http/head.h"
-
-/* Bytes that a chunked body may spend on anything but data: sizes, extensions, trailers. */
-enum { CHUNK_OVERHEAD_MAX_BYTES = REQUEST_BODY_MAX_BYTES + 64 * 1024 };
 
 struct request {
     enum request_state state;
@@ -31,15 +29,12 @@ struct request {
     bool chunked;
     bool keep_alive;
     llhttp_t parser;
-    bool head_parsed;     /* llhttp has seen the end of the head */
-    bool message_parsed;  /* llhttp has seen the end of the message */
+    bool head_agreed;     /* llhttp has seen the end of the head */
+    struct chunks chunks; /* where the body is chunked */
     struct buf body;      /* decoded */
-    size_t raw_bytes;     /* of the body as sent, taken so far */
-    size_t decoded_bytes; /* of it, data */
 };
 
 static const struct fault bad_head = {400, "The head of the request is not valid HTTP/1.1."};
-static const struct fault bad_body = {400, "The chunks of the body are not valid."};
 static const struct fault bad_target = {
     400, "The target of the request is neither a path nor an http or https URL."};
 static const struct fault other_host = {
@@ -55,42 +50,17 @@ static const struct fault two_codings = {400, "The request has more than one Tra
 static const struct fault early_coding = {400, "HTTP/1.0 knows no Transfer-Encoding."};
 static const struct fault other_coding = {501, "The only Transfer-Encoding known here is chunked."};
 static const struct fault body_too_large = {413, "The body is larger than 1 MiB."};
-static const struct fault overhead_too_large = {
-    413, "The body spends more bytes on its chunks than on data."};
 
+/* Here llhttp has done its part. An Upgrade header, which it would obey, is an offer that we ignore
+ * (RFC 9110, section 7.8). */
 static int on_headers_complete(llhttp_t *parser) {
     struct request *r = parser->data;
-    r->head_parsed = true;
+    r->head_agreed = true;
     r->keep_alive = llhttp_should_keep_alive(parser) != 0;
-    /* An Upgrade header is an offer, and we may ignore it (RFC 9110, section 7.8). */
-    parser->upgrade = 0;
-    return 0;
-}
-
-static int on_chunk_header(llhttp_t *parser) {
-    const struct request *r = parser->data;
-    return parser->content_length > REQUEST_BODY_MAX_BYTES - r->body.len ? HPE_USER : 0;
-}
-
-static int on_body(llhttp_t *parser, const char *data, size_t len) {
-    struct request *r = parser->data;
-    r->decoded_bytes += len;
-    if (len > REQUEST_BODY_MAX_BYTES - r->body.len)
-        return HPE_USER;
-    buf_append(&r->body, data, len);
-    return 0;
-}
-
-static int on_message_complete(llhttp_t *parser) {
-    struct request *r = parser->data;
-    r->message_parsed = true;
     return HPE_PAUSED;
 }
 
-static const llhttp_settings_t parser_settings = {.on_headers_complete = on_headers_complete,
-                                                  .on_chunk_header = on_chunk_header,
-                                                  .on_body = on_body,
-                                                  .on_message_complete = on_message_complete};
+static const llhttp_settings_t parser_settings = {.on_headers_complete = on_headers_complete};
 
 struct request *request_new(void) {
     struct request *r = mem_zalloc(sizeof *r);
@@ -239,9 +209,11 @@ static const struct fault *read_head(struct request *r) {
 
 /* Whether llhttp reads the head as we do. */
 static bool llhttp_agrees(struct request *r) {
-    llhttp_errno_t err = llhttp_execute(&r->parser, r->head.bytes.data, r->head.bytes.len);
-    return r->head_parsed && r->message_parsed == !request_has_body(r) &&
-           err == (r->message_parsed ? HPE_PAUSED : HPE_OK);
+    const struct buf *head = &r->head.bytes;
+    llhttp_errno_t err = llhttp_execute(&r->parser, head->data, head->len);
+    return r->head_agreed && err == HPE_PAUSED &&
+           llhttp_get_error_pos(&r->parser) == head->data + head->len &&
+           (r->chunked || r->parser.content_length == r->content_length);
 }
 
 static void feed_head(struct request *r) {
@@ -250,29 +222,32 @@ static void feed_head(struct request *r) {
         return;
     if (fault == NULL)
         fault = read_head(r);
+    if (fault == NULL && r->method != HTTP_METHOD_OTHER && !llhttp_agrees(r))
+        fault = &bad_head;
     if (fault != NULL)
         fail(r, fault);
-    else if (r->method == HTTP_METHOD_OTHER)
+    else if (r->method == HTTP_METHOD_OTHER || !request_has_body(r))
         r->state = REQUEST_DONE;
-    else if (!llhttp_agrees(r))
-        fail(r, &bad_head);
     else
-        r->state = r->message_parsed ? REQUEST_DONE : REQUEST_BODY;
+        r->state = REQUEST_BODY;
 }
 
 static size_t feed_body(struct request *r, const char *data, size_t len) {
-    llhttp_errno_t err = llhttp_execute(&r->parser, data, len);
-    size_t taken = err == HPE_OK ? len : (size_t)(llhttp_get_error_pos(&r->parser) - data);
-    r->raw_bytes += taken;
-    /* First, since it only grows: so the outcome does not depend on how the bytes were cut. */
-    if (r->chunked && r->raw_bytes - r->decoded_bytes > CHUNK_OVERHEAD_MAX_BYTES)
-        fail(r, &overhead_too_large);
-    else if (r->message_parsed)
+    size_t taken;
+    bool complete;
+    if (r->chunked) {
+        taken = chunks_feed(&r->chunks, data, len, &r->body);
+        complete = r->chunks.complete;
+    } else {
+        size_t left = (size_t)r->content_length - r->body.len;
+        taken = len < left ? len : left;
+        buf_append(&r->body, data, taken);
+        complete = taken == left;
+    }
+    if (r->chunks.fault != NULL)
+        fail(r, r->chunks.fault);
+    else if (complete)
         r->state = REQUEST_DONE;
-    else if (err == HPE_USER)
-        fail(r, &body_too_large);
-    else if (err != HPE_OK)
-        fail(r, &bad_body);
     return taken;
 }
 

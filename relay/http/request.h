@@ -1,8 +1,9 @@
 /* One HTTP/1 request: bytes in, method, target, headers and body out (RFC 9110, RFC 9112).
  *
- * The head is read strictly (head.h) and llhttp must agree with it; llhttp decodes the body.
- * Whatever parsers are known to disagree on is refused. Nothing here knows a socket: the connection
- * feeds bytes as they come. One thread; heap; the request owns copies of everything it shows. */
+ * The head (head.h) and the chunked coding (chunks.h) are read strictly: what parsers are known to
+ * disagree on is refused. llhttp is a second opinion on the head, and must agree. Nothing here
+ * knows a socket: the connection feeds bytes as they come. One thread; heap; the request owns
+ * copies of everything it shows. */
 #ifndef RELAY_HTTP_REQUEST_H
 #define RELAY_HTTP_REQUEST_H
 
