@@ -46,12 +46,20 @@ static void send_probe(struct bus *bus) {
         bus->probe.sent_us = clock_mono_us();
 }
 
+static bool overdue(const struct bus *bus, uint64_t since_us) {
+    return clock_mono_us() - since_us > bus->options.redis_timeout_ms * 1000;
+}
+
 static void on_timer(uv_timer_t *timer) {
     struct bus *bus = timer->data;
-    if (bus->probe.sent_us == 0)
-        probe_now(bus);
-    else if (clock_mono_us() - bus->probe.sent_us > bus->options.redis_timeout_ms * 1000)
+    if (bus->subscriber.state != REDIS_CLIENT_READY)
+        return;
+    if (!bus->probe.subscribed && overdue(bus, bus->probe.asked_us))
+        doubt(bus, "SUBSCRIBE was not confirmed");
+    else if (bus->probe.sent_us != 0 && overdue(bus, bus->probe.sent_us))
         doubt(bus, "a probe did not arrive");
+    else
+        probe_now(bus);
 }
 
 void probe_start(struct bus *bus) {
@@ -65,6 +73,7 @@ void probe_subscribe(struct bus *bus) {
     const char *argv[] = {"SUBSCRIBE", bus->probe.channel.data};
     const size_t argv_len[] = {9, bus->probe.channel.len};
     redis_client_subscription_command(&bus->subscriber, 2, argv, argv_len);
+    bus->probe.asked_us = clock_mono_us();
 }
 
 void probe_subscribed(struct bus *bus) {

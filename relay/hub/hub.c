@@ -60,6 +60,10 @@ void hub_receive(struct hub *hub, struct bus_message *m) {
     hub->inbox_tail = &m->node.next;
 }
 
+bool hub_is_behind(const struct hub *hub) {
+    return hub->inbox != NULL;
+}
+
 /* ---- messages ---- */
 
 static void lose(struct subscriber *s, uint32_t which) {

@@ -29,6 +29,7 @@ struct hub_options {
     uint64_t heartbeat_ms;
     uint64_t max_age_ms; /* 0: none */
     uint64_t retry_ms;   /* base of the jittered retry */
+    unsigned worker;     /* the number in requests to the bus */
     uint64_t (*now_us)(void);
     void (*send)(void *ctx, struct bus_request *request); /* takes the request over */
     void *send_ctx;
@@ -81,12 +82,17 @@ void hub_detach(struct subscriber *s);
 int hub_gather(const struct subscriber *s, struct iovec *iov, int max);
 void hub_written(struct subscriber *s, size_t bytes);
 size_t hub_unsent(const struct subscriber *s);
+bool hub_is_chunked(const struct subscriber *s);
 
 /* Queue the last bytes of a stream that finish() was called for (its final chunk): taken over. */
 void hub_push_last(struct subscriber *s, struct frame *f);
 
 /* Take a message of the bus (not PUBLISHED) over; it is handled by hub_turn(). */
 void hub_receive(struct hub *hub, struct bus_message *m);
+
+/* True while messages were received that hub_turn() has not handled: then take no more from the
+ * queue, so that its bound holds. */
+bool hub_is_behind(const struct hub *hub);
 
 /* Handle messages and flush touched subscribers, each once, up to a bounded amount of work. Returns
  * true when work is left: call again after the loop has looked at its sockets. */

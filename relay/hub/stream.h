@@ -18,6 +18,9 @@ enum hub_end {
     HUB_ENDS
 };
 
+/* The label of a reason. Static storage. */
+const char *hub_end_name(enum hub_end why);
+
 struct stream;
 
 struct stream_ops {

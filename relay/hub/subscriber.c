@@ -218,7 +218,17 @@ size_t hub_unsent(const struct subscriber *s) {
     return s->outbox.bytes;
 }
 
+bool hub_is_chunked(const struct subscriber *s) {
+    return s->outbox.chunked;
+}
+
 void hub_push_last(struct subscriber *s, struct frame *f) {
     s->state = SUBSCRIBER_CLOSING;
     subscriber_take_frame(s, f);
+}
+
+const char *hub_end_name(enum hub_end why) {
+    static const char *const names[HUB_ENDS] = {"client", "max_age", "drain",   "write_timeout",
+                                                "input",  "error",   "shutdown"};
+    return names[why];
 }

@@ -24,6 +24,7 @@ static struct hub_topic *topic_new(struct hub *hub, const struct hub_topic_name 
 static void ask_bus(struct hub *hub, const struct hub_topic *t, enum bus_request_kind kind) {
     struct bus_subscribe *r = bus_subscribe_new(kind, t->name, t->name_len, t->forms_requested);
     r->serial = t->serial;
+    r->base.worker = hub->options.worker;
     hub->options.send(hub->options.send_ctx, &r->base);
 }
 

@@ -1,0 +1,434 @@
+/* Wiring and the relay's life; see app.h.
+ *
+ * The end, in order: a first SIGTERM or SIGINT makes readiness fail; after the grace no connection
+ * is accepted any more, streams are turned away and those that run are closed, spread over the
+ * window; when none is left, or the window is over, the workers stop, then the bus, then the
+ * embedded Redis. A second signal goes straight to the stop. */
+#include "relay/app.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "relay/acceptor.h"
+#include "relay/base/clock.h"
+#include "relay/base/err.h"
+#include "relay/base/mem.h"
+#include "relay/base/rng.h"
+#include "relay/base/wheel.h"
+#include "relay/bus/bus.h"
+#include "relay/embedded_redis.h"
+#include "relay/http/listener.h"
+#include "relay/pages.h"
+#include "relay/redis/url.h"
+#include "relay/worker.h"
+
+enum {
+    FD_RESERVE = 128,      /* for Redis, listeners, loops, surplus connections, and a margin */
+    DRAIN_EXTRA_MS = 5000, /* after the window, for the last bytes to leave */
+    DRAIN_CHECK_MS = 50,
+    NODE_NAME_DIGITS = 12
+};
+
+enum phase { PHASE_SERVING, PHASE_GRACE, PHASE_DRAINING, PHASE_STOPPING };
+
+struct app {
+    const struct config *config;
+    struct embedded embedded;
+    struct redis_url redis_url;
+    char node[sizeof("sse-relay-") + NODE_NAME_DIGITS];
+    struct worker *workers;
+    struct queue **inboxes;
+    unsigned workers_len;
+    struct listener *listeners; /* one per --listen, then the admin's */
+    size_t listeners_len;
+    struct acceptor *acceptors; /* one per listener that is not shared */
+    size_t acceptors_len;
+    struct http_shared shared, admin_shared;
+    struct bus_options bus_options;
+    struct bus_figures bus_figures;
+    struct bus *bus;
+    struct pages pages;
+    struct metrics_worker *metrics_workers;
+    struct http_figures admin_figures;
+    struct server *admin; /* NULL without --admin-listen */
+    uv_loop_t loop;
+    uv_signal_t sigint, sigterm;
+    uv_timer_t timer; /* the phases of the end */
+    uv_timer_t admin_tick;
+    uv_poll_t embedded_report;
+    enum phase phase;
+    uint64_t deadline_ms; /* of the present phase */
+    int exit_code;
+};
+
+/* ---- before the threads ---- */
+
+/* Ask for as many descriptors as the system lets us have, and derive the connection limit. */
+static unsigned connection_limit(const struct config *config) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        limit.rlim_cur = 1024;
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        limit.rlim_cur = before;
+    rlim_t most =
+        limit.rlim_cur > 2 * FD_RESERVE ? limit.rlim_cur - FD_RESERVE : limit.rlim_cur / 2;
+    if (most > 100 * 1000 * 1000)
+        most = 100 * 1000 * 1000;
+    if (config->max_connections == 0 || config->max_connections > most) {
+        if (config->max_connections > most)
+            log_warn(
+                "the limit of file descriptors allows fewer connections than --max-connections",
+                "max_connections=%u allowed=%llu", config->max_connections,
+                (unsigned long long)most);
+        return (unsigned)most;
+    }
+    return config->max_connections;
+}
+
+static int fail(const char *what, struct buf *why) {
+    fprintf(stderr, "sse-relay: %s%s\n", what, why->data != NULL ? why->data : "");
+    buf_fini(why);
+    return RELAY_EIO;
+}
+
+/* Forks, so it comes before every thread. */
+static int start_embedded(struct app *app) {
+    const struct config *config = app->config;
+    struct buf why = BUF_INIT;
+    app->embedded = (struct embedded)EMBEDDED_INIT;
+    if (config->embedded_redis || config->demo) {
+        struct embedded_options options = {.redis = config->embedded_redis,
+                                           .demo = config->demo,
+                                           .redis_url = config->redis_url,
+                                           .prefix = config->prefix};
+        if (embedded_start(&app->embedded, &options, &why) != RELAY_OK)
+            return fail("", &why);
+    }
+    const char *url = app->embedded.redis_url != NULL ? app->embedded.redis_url : config->redis_url;
+    const char *wrong = NULL;
+    if (redis_url_parse(url, &app->redis_url, &wrong) != RELAY_OK) {
+        embedded_stop(&app->embedded);
+        buf_puts(&why, wrong);
+        return fail("the Redis URL is not valid: ", &why);
+    }
+    return RELAY_OK;
+}
+
+static int open_listener(struct app *app, const struct listen_address *address, int sockets) {
+    const struct config *config = app->config;
+    struct listener *l = &app->listeners[app->listeners_len];
+    struct buf why = BUF_INIT;
+    struct listener_options options = {.host = address->host,
+                                       .port = address->port,
+                                       .path = address->path,
+                                       .sockets = sockets,
+                                       .send_buffer_bytes = (int)config->send_buffer,
+                                       .user_timeout_ms = (unsigned)config->write_timeout_ms};
+    if (listener_open(l, &options, &why) != RELAY_OK)
+        return fail("", &why);
+    app->listeners_len++;
+    return RELAY_OK;
+}
+
+static int open_listeners(struct app *app) {
+    const struct config *config = app->config;
+    app->listeners = mem_zalloc((config->listen.len + 1) * sizeof(*app->listeners));
+    for (size_t i = 0; i < config->listen.len; i++)
+        if (open_listener(app, &config->listen.items[i], (int)app->workers_len) != RELAY_OK)
+            return RELAY_EIO;
+    if (config->admin_listen.kind != LISTEN_NONE)
+        return open_listener(app, &config->admin_listen, 1);
+    return RELAY_OK;
+}
+
+static void close_listeners(struct app *app) {
+    while (app->listeners_len > 0)
+        listener_fini(&app->listeners[--app->listeners_len]);
+    free(app->listeners);
+}
+
+/* ---- the threads ---- */
+
+static void send_to_bus(void *ctx, struct bus_request *request) {
+    struct app *app = ctx;
+    queue_push_control(bus_requests(app->bus), &request->node);
+}
+
+static struct http_options http_options(struct app *app, unsigned worker) {
+    const struct config *config = app->config;
+    return (struct http_options){.shared = &app->shared,
+                                 .origins = {.cors_origins = config->cors_origins.items,
+                                             .cors_origins_len = config->cors_origins.len,
+                                             .allowed_hosts = config->allowed_hosts.items,
+                                             .allowed_hosts_len = config->allowed_hosts.len},
+                                 .routes = app->pages.main,
+                                 .max_topics = config->max_topics,
+                                 .allow_publish = config->allow_anonymous_publish,
+                                 .header_timeout_ms = config->header_timeout_ms,
+                                 .body_timeout_ms = config->body_timeout_ms,
+                                 .idle_timeout_ms = config->idle_timeout_ms,
+                                 .write_timeout_ms = config->write_timeout_ms,
+                                 .worker = worker,
+                                 .send = send_to_bus,
+                                 .send_ctx = app};
+}
+
+static void make_workers(struct app *app) {
+    const struct config *config = app->config;
+    struct hub_options hub = {.outbox_limit_bytes = config->outbox_limit,
+                              .heartbeat_ms = config->heartbeat_ms,
+                              .max_age_ms = config->max_age_ms,
+                              .retry_ms = config->retry_ms,
+                              .now_us = clock_mono_us,
+                              .send = send_to_bus,
+                              .send_ctx = app};
+    app->workers = mem_zalloc(app->workers_len * sizeof(*app->workers));
+    app->inboxes = mem_zalloc(app->workers_len * sizeof(*app->inboxes));
+    app->metrics_workers = mem_zalloc(app->workers_len * sizeof(*app->metrics_workers));
+    for (unsigned i = 0; i < app->workers_len; i++) {
+        struct worker *w = &app->workers[i];
+        struct http_options http = http_options(app, i);
+        hub.worker = i;
+        worker_init(w, &hub, &http);
+        app->inboxes[i] = &w->inbox;
+        app->metrics_workers[i] =
+            (struct metrics_worker){&w->figures.hub, &w->figures.http, &w->figures.lag, &w->inbox};
+    }
+}
+
+static void start_bus(struct app *app) {
+    const struct config *config = app->config;
+    app->bus_options = (struct bus_options){.url = &app->redis_url,
+                                            .prefix = config->prefix,
+                                            .node = app->node,
+                                            .redis_timeout_ms = config->redis_timeout_ms,
+                                            .linger_ms = config->linger_ms,
+                                            .inboxes = app->inboxes,
+                                            .workers = app->workers_len};
+    app->bus = bus_start(&app->bus_options, &app->bus_figures);
+}
+
+/* Give the main listeners to the workers, one socket each, or to an acceptor. */
+static void start_serving(struct app *app) {
+    size_t main_listeners = app->config->listen.len;
+    app->acceptors = mem_zalloc(main_listeners * sizeof(*app->acceptors));
+    for (size_t i = 0; i < main_listeners; i++) {
+        const struct listener *l = &app->listeners[i];
+        if ((unsigned)l->fds_len == app->workers_len && l->path == NULL)
+            for (unsigned w = 0; w < app->workers_len; w++)
+                worker_listen(&app->workers[w], l->fds[w], l->loopback);
+        else
+            acceptor_start(&app->acceptors[app->acceptors_len++], &app->loop, l->fds[0],
+                           l->loopback, app->workers, app->workers_len, &app->shared);
+    }
+    for (unsigned w = 0; w < app->workers_len; w++)
+        worker_start(&app->workers[w]);
+    for (size_t i = 0; i < main_listeners; i++)
+        printf("listening on %s\n", app->listeners[i].url);
+    fflush(stdout);
+}
+
+/* ---- the admin listener ---- */
+
+static void on_admin_tick(uv_timer_t *timer) {
+    struct app *app = timer->data;
+    server_tick(app->admin, clock_mono_ms());
+}
+
+static void start_admin(struct app *app) {
+    if (app->config->admin_listen.kind == LISTEN_NONE)
+        return;
+    struct http_options options = http_options(app, 0);
+    const struct listener *l = &app->listeners[app->listeners_len - 1];
+    app->admin_shared.max_connections = FD_RESERVE / 2;
+    options.shared = &app->admin_shared;
+    options.routes = app->pages.admin;
+    options.send = NULL;
+    app->admin = server_new(&app->loop, &options, NULL, &app->admin_figures);
+    server_listen(app->admin, l->fds[0], l->loopback);
+    uv_timer_start(&app->admin_tick, on_admin_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
+    printf("admin on %s\n", l->url);
+    fflush(stdout);
+}
+
+/* ---- the end ---- */
+
+static void close_handle(uv_handle_t *handle) {
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void on_admin_closed(void *arg) {
+    (void)arg;
+}
+
+static void stop_accepting(struct app *app) {
+    for (size_t i = 0; i < app->acceptors_len; i++)
+        acceptor_stop(&app->acceptors[i]);
+}
+
+/* The workers end, and everything on the main loop with them; app_run() goes on behind uv_run(). */
+static void stop(struct app *app) {
+    if (app->phase == PHASE_STOPPING)
+        return;
+    app->phase = PHASE_STOPPING;
+    stop_accepting(app);
+    for (unsigned i = 0; i < app->workers_len; i++)
+        worker_stop(&app->workers[i]);
+    if (app->admin != NULL)
+        server_close(app->admin, on_admin_closed, app);
+    close_handle((uv_handle_t *)&app->sigint);
+    close_handle((uv_handle_t *)&app->sigterm);
+    close_handle((uv_handle_t *)&app->timer);
+    close_handle((uv_handle_t *)&app->admin_tick);
+    if (app->embedded.report_fd >= 0)
+        close_handle((uv_handle_t *)&app->embedded_report);
+}
+
+static void start_draining(struct app *app) {
+    unsigned open = atomic_load(&app->shared.connections);
+    log_info("draining", "connections=%u window_ms=%llu", open,
+             (unsigned long long)app->config->drain_ms);
+    app->phase = PHASE_DRAINING;
+    app->deadline_ms = clock_mono_ms() + app->config->drain_ms + DRAIN_EXTRA_MS;
+    atomic_store(&app->shared.draining, true);
+    stop_accepting(app);
+    for (unsigned i = 0; i < app->workers_len; i++) {
+        worker_stop_accepting(&app->workers[i]);
+        worker_drain(&app->workers[i], app->config->drain_ms);
+    }
+}
+
+static bool workers_are_idle(const struct app *app) {
+    return atomic_load(&app->shared.connections) == 0;
+}
+
+static void on_timer(uv_timer_t *timer) {
+    struct app *app = timer->data;
+    bool over = clock_mono_ms() >= app->deadline_ms;
+    if (app->phase == PHASE_GRACE && over)
+        start_draining(app);
+    else if (app->phase == PHASE_DRAINING && (over || workers_are_idle(app)))
+        stop(app);
+}
+
+static void on_signal(uv_signal_t *signal, int number) {
+    struct app *app = signal->data;
+    if (app->phase != PHASE_SERVING) {
+        log_warn("told again to end: closing everything at once", "signal=%d", number);
+        app->exit_code = APP_EXIT_FAILED;
+        stop(app);
+        return;
+    }
+    log_info("told to end: no longer ready", "signal=%d grace_ms=%llu", number,
+             (unsigned long long)app->config->drain_grace_ms);
+    atomic_store(&app->pages.leaving, true);
+    app->phase = PHASE_GRACE;
+    app->deadline_ms = clock_mono_ms() + app->config->drain_grace_ms;
+    uv_timer_start(&app->timer, on_timer, 0, DRAIN_CHECK_MS);
+}
+
+/* The private redis-server is gone, and with it everything that this node could deliver. */
+static void on_embedded_report(uv_poll_t *poll, int status, int events) {
+    struct app *app = poll->data;
+    struct buf why = BUF_INIT;
+    (void)status;
+    (void)events;
+    embedded_report(&app->embedded, &why);
+    log_error("the embedded Redis ended", "why=%s", why.data);
+    buf_fini(&why);
+    app->exit_code = APP_EXIT_FAILED;
+    stop(app);
+}
+
+/* ---- life ---- */
+
+static void start_loop(struct app *app) {
+    if (uv_loop_init(&app->loop) != 0) {
+        log_error("cannot make the main event loop; are file descriptors short?", NULL);
+        abort();
+    }
+    uv_signal_init(&app->loop, &app->sigint);
+    uv_signal_init(&app->loop, &app->sigterm);
+    uv_timer_init(&app->loop, &app->timer);
+    uv_timer_init(&app->loop, &app->admin_tick);
+    app->sigint.data = app->sigterm.data = app->timer.data = app->admin_tick.data =
+        app->embedded_report.data = app;
+    uv_signal_start(&app->sigint, on_signal, SIGINT);
+    uv_signal_start(&app->sigterm, on_signal, SIGTERM);
+    if (app->embedded.report_fd >= 0) {
+        uv_poll_init(&app->loop, &app->embedded_report, app->embedded.report_fd);
+        uv_poll_start(&app->embedded_report, UV_READABLE, on_embedded_report);
+    }
+}
+
+/* uv_available_parallelism() knows of containers' limits, and came with libuv 1.44. */
+static unsigned cores(void) {
+    return uv_available_parallelism();
+}
+
+static void name_node(struct app *app) {
+    struct rng rng;
+    rng_init(&rng);
+    strcpy(app->node, "sse-relay-");
+    rng_hex(&rng, app->node + strlen(app->node), NODE_NAME_DIGITS);
+}
+
+static void serve(struct app *app) {
+    make_workers(app);
+    app->pages.metrics = (struct metrics_source){.workers = app->metrics_workers,
+                                                 .workers_len = app->workers_len,
+                                                 .bus = &app->bus_figures,
+                                                 .shared = &app->shared,
+                                                 .version = SSE_VERSION};
+    app->pages.bus_options = &app->bus_options;
+    app->pages.bus_figures = &app->bus_figures;
+    start_loop(app);
+    start_bus(app);
+    start_serving(app);
+    start_admin(app);
+    uv_run(&app->loop, UV_RUN_DEFAULT);
+    for (unsigned i = 0; i < app->workers_len; i++)
+        worker_join(&app->workers[i]);
+    bus_stop(app->bus);
+    for (unsigned i = 0; i < app->workers_len; i++)
+        worker_fini(&app->workers[i]);
+    if (app->admin != NULL)
+        server_free(app->admin);
+    if (uv_loop_close(&app->loop) != 0)
+        log_error("the main loop still has handles", NULL);
+    free(app->workers);
+    free(app->inboxes);
+    free(app->metrics_workers);
+    free(app->acceptors);
+}
+
+int app_run(const struct config *config) {
+    struct app *app = mem_zalloc(sizeof(*app));
+    app->config = config;
+    app->workers_len = config->workers > 0 ? config->workers : cores();
+    app->exit_code = APP_EXIT_FAILED;
+    signal(SIGPIPE, SIG_IGN);
+    name_node(app);
+    app->shared.max_connections = connection_limit(config);
+    pages_init(&app->pages, config->admin_listen.kind != LISTEN_NONE);
+    if (start_embedded(app) == RELAY_OK) {
+        if (open_listeners(app) == RELAY_OK) {
+            app->exit_code = APP_EXIT_OK;
+            serve(app);
+        }
+        close_listeners(app);
+        embedded_stop(&app->embedded);
+        redis_url_fini(&app->redis_url);
+    }
+    int exit_code = app->exit_code;
+    free(app);
+    return exit_code;
+}

@@ -1,0 +1,87 @@
+/* Health, metrics and the console as pages; see pages.h. */
+#include "relay/pages.h"
+
+#include "relay/admin/assets.h"
+#include "relay/base/clock.h"
+
+#define NO_STORE "Cache-Control: no-store\r\n"
+/* Nothing foreign is loaded, nothing inline runs, nobody frames the page. */
+#define CONSOLE_HEADERS                                                                            \
+    "Cache-Control: no-cache\r\n"                                                                  \
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src "   \
+    "'self' data:; "                                                                               \
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"          \
+    "Referrer-Policy: no-referrer\r\n"
+
+static bool is_ready(struct pages *p, struct buf *why) {
+    if (atomic_load(&p->leaving)) {
+        buf_puts(why, "draining: this node is going down");
+        return false;
+    }
+    return bus_ready(p->bus_options, p->bus_figures, clock_mono_ms(), why);
+}
+
+static void health(void *arg, struct http_page *page) {
+    (void)arg;
+    page->headers = NO_STORE;
+    buf_puts(&page->body, "ok\n");
+}
+
+static void readiness(void *arg, struct http_page *page) {
+    page->headers = NO_STORE;
+    if (is_ready(arg, &page->body)) {
+        buf_puts(&page->body, "ready\n");
+        return;
+    }
+    page->status = 503;
+    buf_putc(&page->body, '\n');
+}
+
+static void metrics(void *arg, struct http_page *page) {
+    struct pages *p = arg;
+    struct buf why = BUF_INIT;
+    page->content_type = METRICS_CONTENT_TYPE;
+    page->headers = NO_STORE;
+    metrics_write(&p->metrics, is_ready(p, &why), &page->body);
+    buf_fini(&why);
+}
+
+static void asset(struct http_page *page, const char *content_type, const unsigned char *bytes,
+                  size_t len) {
+    page->content_type = content_type;
+    page->headers = CONSOLE_HEADERS;
+    buf_append(&page->body, bytes, len);
+}
+
+static void console_html(void *arg, struct http_page *page) {
+    (void)arg;
+    asset(page, "text/html; charset=utf-8", asset_console_html, asset_console_html_len);
+}
+
+static void console_js(void *arg, struct http_page *page) {
+    (void)arg;
+    asset(page, "text/javascript; charset=utf-8", asset_console_js, asset_console_js_len);
+}
+
+static void console_css(void *arg, struct http_page *page) {
+    (void)arg;
+    asset(page, "text/css; charset=utf-8", asset_console_css, asset_console_css_len);
+}
+
+void pages_init(struct pages *p, bool admin_apart) {
+    size_t n = 0;
+    atomic_init(&p->leaving, false);
+    p->main[n++] = (struct http_route){"/", console_html, p};
+    p->main[n++] = (struct http_route){"/console.js", console_js, p};
+    p->main[n++] = (struct http_route){"/console.css", console_css, p};
+    p->main[n++] = (struct http_route){"/healthz", health, p};
+    p->main[n++] = (struct http_route){"/readyz", readiness, p};
+    if (!admin_apart)
+        p->main[n++] = (struct http_route){"/metrics", metrics, p};
+    p->main[n] = (struct http_route){NULL, NULL, NULL};
+
+    p->admin[0] = (struct http_route){"/healthz", health, p};
+    p->admin[1] = (struct http_route){"/readyz", readiness, p};
+    p->admin[2] = (struct http_route){"/metrics", metrics, p};
+    p->admin[3] = (struct http_route){NULL, NULL, NULL};
+}
