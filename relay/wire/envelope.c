@@ -81,8 +81,8 @@ static const char *read_data(const json_t *value, struct event *event) {
 static const char *read_retry(const json_t *value, struct event *event) {
     if (value == NULL || json_is_null(value))
         return NULL;
-    json_int_t retry_ms = json_integer_value(value); /* 0, which is refused, for other types */
-    if (retry_ms < 0 || retry_check((uint64_t)retry_ms) != NULL)
+    uint64_t retry_ms = (uint64_t)json_integer_value(value); /* 0 for what is no integer: refused */
+    if (retry_check(retry_ms) != NULL)
         return "has an invalid retry";
     event->retry_ms = (uint32_t)retry_ms;
     return NULL;

@@ -70,7 +70,8 @@ static void the_bytes_are_bounded(void **state) {
     assert_int_equal(queue_push(&q, &m[2].node, 1), RELAY_EOVERFLOW);
     assert_int_equal(queue_push(&q, &m[2].node, 0), RELAY_OK);
     queue_take(&q);
-    assert_int_equal(queue_push(&q, &m[3].node, 10), RELAY_OK);
+    assert_int_equal(queue_push(&q, &m[0].node, 1), RELAY_OK);
+    assert_int_equal(queue_push(&q, &m[3].node, 9), RELAY_OK);
     queue_take(&q);
     queue_fini(&q);
 }
