@@ -1,7 +1,7 @@
 /* Messages on a channel (design: "A message on a channel"): raw bytes or the envelope
  * `sse1 <id> <prev> <json>`, where json is {"event":…,"data":…,"retry":…}.
  *
- * jansson is known here and nowhere else in the relay. Pure; any thread. */
+ * jansson is known here, and otherwise only where the configuration is read. Pure; any thread. */
 #ifndef RELAY_WIRE_ENVELOPE_H
 #define RELAY_WIRE_ENVELOPE_H
 
