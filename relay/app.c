@@ -386,7 +386,7 @@ static void serve(struct app *app) {
     app->pages.metrics = (struct metrics_source){.workers = app->metrics_workers,
                                                  .workers_len = app->workers_len,
                                                  .bus = &app->bus_figures,
-                                                 .shared = &app->shared,
+                                                 .max_connections = app->shared.max_connections,
                                                  .version = SSE_VERSION};
     app->pages.bus_options = &app->bus_options;
     app->pages.bus_figures = &app->bus_figures;

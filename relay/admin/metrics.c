@@ -180,7 +180,7 @@ void metrics_write(const struct metrics_source *s, bool ready, struct buf *out) 
     size_t resident = 0;
     write_summed(s, out);
     single(out, "connections_limit", "gauge", "Connections beyond which streams are turned away.",
-           s->shared->max_connections);
+           s->max_connections);
     write_ends(s, out);
     write_queues(s, out);
     write_redis(s->bus, out);

@@ -3,13 +3,15 @@
 #ifndef RELAY_ADMIN_METRICS_H
 #define RELAY_ADMIN_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "relay/base/buf.h"
 #include "relay/base/queue.h"
-#include "relay/bus/bus.h"
-#include "relay/http/server.h"
-#include "relay/hub/hub.h"
+#include "relay/bus/figures.h"
+#include "relay/http/figures.h"
+#include "relay/hub/figures.h"
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
@@ -25,7 +27,7 @@ struct metrics_source {
     const struct metrics_worker *workers;
     size_t workers_len;
     const struct bus_figures *bus;
-    const struct http_shared *shared;
+    uint64_t max_connections;
     const char *version;
 };
 

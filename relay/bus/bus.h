@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 #include "relay/base/buf.h"
-#include "relay/base/figure.h"
 #include "relay/base/queue.h"
+#include "relay/bus/figures.h"
 #include "relay/redis/url.h"
 
 struct bus;
@@ -28,25 +28,6 @@ struct bus_options {
     uint64_t linger_ms;
     struct queue **inboxes; /* one per worker; they live until after bus_stop() */
     unsigned workers;
-};
-
-/* Written by the bus thread, read by all. */
-struct bus_figures {
-    figure subscriber_connected; /* 0 or 1 */
-    figure publisher_connected;
-    figure subscriber_lost; /* working connections lost */
-    figure publisher_lost;
-    figure connect_failures; /* attempts that failed */
-    figure topics;           /* subscribed on Redis, lingering ones included */
-    figure events_live;
-    figure events_durable;
-    figure events_malformed;
-    figure events_dropped; /* not queued for a worker: its queue was full */
-    figure published;      /* answers to publishes */
-    figure publish_failed;
-    figure probe_us;    /* round trip of the last probe */
-    figure probe_ok_ms; /* when one came back last, on the monotonic clock; 0: never */
-    figure probe_lost;  /* probes that did not come back in time */
 };
 
 /* Start the thread. Never fails for Redis's sake: it keeps trying. Aborts, with a line in the log,

@@ -45,9 +45,9 @@ struct bus_subscription {
 struct bus_probe {
     uv_timer_t timer;
     struct buf channel;
-    uint64_t nonce;   /* the last one sent */
-    uint64_t sent_us; /* 0: none is on its way */
-    bool subscribed;  /* Redis confirmed the channel on the present connection */
+    uint64_t nonce;    /* the last one sent */
+    uint64_t sent_us;  /* 0: none is on its way */
+    bool subscribed;   /* Redis confirmed the channel on the present connection */
     uint64_t asked_us; /* when the channel was asked for on the present connection */
 };
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 #include "relay/base/buf.h"
@@ -20,6 +21,10 @@
 #include "relay/http/server.h"
 #include "relay/hub/hub.h"
 #include "relay/hub/stream.h"
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* macOS; SIGPIPE is ignored by the process anyway */
+#endif
 
 enum conn_state {
     CONN_READING,

@@ -1,6 +1,5 @@
 /* Which request goes where, and what is refused before its body is read. */
 #include <string.h>
-#include <sys/socket.h>
 
 #include "relay/http/conn.h"
 

@@ -14,7 +14,7 @@
 #include <uv.h>
 
 #include "relay/base/buf.h"
-#include "relay/base/figure.h"
+#include "relay/http/figures.h"
 #include "relay/http/origin.h"
 #include "relay/hub/hub.h"
 
@@ -49,18 +49,6 @@ struct http_options {
     unsigned worker;                                      /* the number in bus requests */
     void (*send)(void *ctx, struct bus_request *request); /* takes it over; NULL: no publishing */
     void *send_ctx;
-};
-
-/* Written by the server's thread, read by the metrics page. */
-struct http_figures {
-    figure connections;
-    figure accepted;
-    figure accept_paused; /* times that accepting was paused: descriptors short, or far too many
-                             connections */
-    figure requests;
-    figure refused_full; /* streams turned away: connection limit */
-    figure refused_draining;
-    figure ends[HUB_ENDS]; /* streams ended, by reason */
 };
 
 struct server;

@@ -17,8 +17,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "relay/base/figure.h"
 #include "relay/bus/message.h"
+#include "relay/hub/figures.h"
 #include "relay/hub/stream.h"
 
 struct hub;
@@ -33,18 +33,6 @@ struct hub_options {
     uint64_t (*now_us)(void);
     void (*send)(void *ctx, struct bus_request *request); /* takes the request over */
     void *send_ctx;
-};
-
-/* Written by the worker, read by the metrics page. */
-struct hub_figures {
-    figure subscribers;
-    figure lagging;
-    figure topics;
-    figure deliveries;               /* events wholly handed to a socket */
-    figure dropped;                  /* live events not queued for a subscriber */
-    figure bytes;                    /* handed to sockets by subscribers' streams */
-    figure resets_live;              /* relay.reset with reason live */
-    struct figure_histogram latency; /* from receipt to the write of each delivery */
 };
 
 /* Never NULL. @figures must outlive the hub. */

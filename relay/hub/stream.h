@@ -6,20 +6,7 @@
 #ifndef RELAY_HUB_STREAM_H
 #define RELAY_HUB_STREAM_H
 
-/* Why a subscriber ended: the labels of the metric. */
-enum hub_end {
-    HUB_END_CLIENT,        /* the client closed or reset the connection */
-    HUB_END_MAX_AGE,       /* --max-age */
-    HUB_END_DRAIN,         /* the node is going down */
-    HUB_END_WRITE_TIMEOUT, /* the client did not read */
-    HUB_END_INPUT,         /* the client sent too much behind its request */
-    HUB_END_ERROR,         /* the socket failed */
-    HUB_END_SHUTDOWN,      /* the node ended at once */
-    HUB_ENDS
-};
-
-/* The label of a reason. Static storage. */
-const char *hub_end_name(enum hub_end why);
+#include "relay/hub/figures.h"
 
 struct stream;
 

@@ -199,15 +199,15 @@ int hub_gather(const struct subscriber *s, struct iovec *iov, int max) {
 
 static void count_delivery(void *arg, const struct bus_event *e) {
     struct subscriber *s = arg;
-    if (e->received_us == 0)
+    if (e->received_us == 0) /* a notice of our own */
         return;
+    s->written = true;
     figure_add(&s->hub->figures->deliveries, 1);
     figure_observe(&s->hub->figures->latency,
                    s->hub->now_us > e->received_us ? s->hub->now_us - e->received_us : 0);
 }
 
 void hub_written(struct subscriber *s, size_t bytes) {
-    s->written = true;
     figure_add(&s->hub->figures->bytes, bytes);
     outbox_written(&s->outbox, bytes, count_delivery, s);
     if (s->state == SUBSCRIBER_LAGGING)
@@ -225,10 +225,4 @@ bool hub_is_chunked(const struct subscriber *s) {
 void hub_push_last(struct subscriber *s, struct frame *f) {
     s->state = SUBSCRIBER_CLOSING;
     subscriber_take_frame(s, f);
-}
-
-const char *hub_end_name(enum hub_end why) {
-    static const char *const names[HUB_ENDS] = {"client", "max_age", "drain",   "write_timeout",
-                                                "input",  "error",   "shutdown"};
-    return names[why];
 }

@@ -1,0 +1,176 @@
+/* Events to bytes: what EventSource will see, in each form, with and without chunks. */
+#include "relay/sse/frame.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/base/rng.h"
+#include "tests/unit/unit.h"
+
+static struct frame_source source(const char *data) {
+    return (struct frame_source){.topic = "orders",
+                                 .topic_len = 6,
+                                 .event = {.data = data, .data_len = strlen(data)},
+                                 .time_ms = 1700};
+}
+
+static void assert_body(const struct frame *f, enum frame_form form, const char *expected) {
+    struct frame_slice s = frame_slice(f, form, false);
+    assert_int_equal(s.len, strlen(expected));
+    assert_memory_equal(s.bytes, expected, s.len);
+}
+
+static void assert_data(const char *data, const char *expected) {
+    struct frame_source s = source(data);
+    struct frame *f = frame_encode(&s, 1 << FRAME_FORM_DATA);
+    assert_body(f, FRAME_FORM_DATA, expected);
+    frame_unref(f);
+}
+
+static void data_is_split_at_every_kind_of_line_end(void **state) {
+    (void)state;
+    assert_data("x", "data: x\n\n");
+    assert_data("", "data: \n\n");
+    assert_data(" x", "data:  x\n\n");
+    assert_data("a\nb", "data: a\ndata: b\n\n");
+    assert_data("a\rb", "data: a\ndata: b\n\n");
+    assert_data("a\r\nb", "data: a\ndata: b\n\n");
+    assert_data("a\n\rb", "data: a\ndata: \ndata: b\n\n");
+    assert_data("a\r\r\nb", "data: a\ndata: \ndata: b\n\n");
+    assert_data("a\n", "data: a\ndata: \n\n");
+    assert_data("a\r\n", "data: a\ndata: \n\n");
+    assert_data("\r", "data: \ndata: \n\n");
+    assert_data("a\rid: forged", "data: a\ndata: id: forged\n\n");
+}
+
+/* The standard's own way to read data lines, applied to what was written. */
+static void data_arrives_as_it_was_but_for_line_ends(void **state) {
+    (void)state;
+    struct rng rng = {.state = 42};
+    for (int round = 0; round < 2000; round++) {
+        char data[24], expected[24], seen[64];
+        size_t len = rng_below(&rng, sizeof(data)), n = 0, m = 0;
+        for (size_t i = 0; i < len; i++)
+            data[i] = "\r\n: ab"[rng_below(&rng, 6)];
+        for (size_t i = 0; i < len; i++) {
+            if (data[i] == '\r' && i + 1 < len && data[i + 1] == '\n')
+                continue;
+            expected[n++] = data[i] == '\r' ? '\n' : data[i];
+        }
+        struct frame_source s = {
+            .topic = "t", .topic_len = 1, .event = {.data = data, .data_len = len}};
+        struct frame *f = frame_encode(&s, 1 << FRAME_FORM_DATA);
+        struct frame_slice body = frame_slice(f, FRAME_FORM_DATA, false);
+        for (const char *p = body.bytes; *p != '\n';) {
+            const char *end = memchr(p, '\n', 64);
+            assert_memory_equal(p, "data: ", 6);
+            memcpy(seen + m, p + 6, (size_t)(end - p) - 6);
+            m += (size_t)(end - p) - 6;
+            seen[m++] = '\n';
+            p = end + 1;
+        }
+        assert_int_equal(m - 1, n); /* the reader drops the last line end */
+        assert_memory_equal(seen, expected, n);
+        frame_unref(f);
+    }
+}
+
+static void a_field_of_each_kind(void **state) {
+    (void)state;
+    struct frame_source s = source("x");
+    s.event.name = "paid";
+    s.event.name_len = 4;
+    s.event.retry_ms = 250;
+    s.id = "b.1.2-3";
+    s.id_len = 7;
+    struct frame *f = frame_encode(&s, (1 << FRAME_FORMS) - 1);
+    assert_body(f, FRAME_FORM_DATA, "event: paid\nid: b.1.2-3\nretry: 250\ndata: x\n\n");
+    assert_body(f, FRAME_FORM_TOPIC, "event: orders\nid: b.1.2-3\nretry: 250\ndata: x\n\n");
+    assert_body(f, FRAME_FORM_JSON,
+                "id: b.1.2-3\nretry: 250\n"
+                "data: "
+                "{\"topic\":\"orders\",\"event\":\"paid\",\"id\":\"b.1.2-3\",\"time\":1700,"
+                "\"data\":\"x\"}\n\n");
+    frame_unref(f);
+}
+
+static void json_of_a_nameless_live_event(void **state) {
+    (void)state;
+    struct frame_source s = source("a\r\n\"b\"");
+    struct frame *f = frame_encode(&s, 1 << FRAME_FORM_JSON);
+    assert_true(frame_has_form(f, FRAME_FORM_JSON));
+    assert_false(frame_has_form(f, FRAME_FORM_DATA));
+    assert_body(f, FRAME_FORM_JSON,
+                "data: "
+                "{\"topic\":\"orders\",\"event\":null,\"id\":null,\"time\":1700,\"data\":"
+                "\"a\\r\\n\\\"b\\\"\"}\n\n");
+    frame_unref(f);
+}
+
+static void assert_chunk(const struct frame *f, enum frame_form form) {
+    struct frame_slice chunk = frame_slice(f, form, true), body = frame_slice(f, form, false);
+    char head[32];
+    int head_len = snprintf(head, sizeof(head), "%zx\r\n", body.len);
+    assert_int_equal(chunk.len, (size_t)head_len + body.len + 2);
+    assert_memory_equal(chunk.bytes, head, (size_t)head_len);
+    assert_ptr_equal(chunk.bytes + head_len, body.bytes); /* shared, not copied */
+    assert_memory_equal(chunk.bytes + chunk.len - 2, "\r\n", 2);
+}
+
+static void chunks_hold_the_body_and_its_length(void **state) {
+    (void)state;
+    static const size_t lengths[] = {0, 1, 9, 10, 248, 255, 4096, 1024 * 1024};
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        char *data = malloc(lengths[i] + 1);
+        memset(data, 'x', lengths[i]);
+        struct frame_source s = {
+            .topic = "t", .topic_len = 1, .event = {.data = data, .data_len = lengths[i]}};
+        struct frame *f = frame_encode(&s, (1 << FRAME_FORMS) - 1);
+        for (unsigned form = 0; form < FRAME_FORMS; form++)
+            assert_chunk(f, form);
+        frame_unref(f);
+        free(data);
+    }
+}
+
+static void notices_serve_every_form(void **state) {
+    (void)state;
+    struct frame *frames[] = {frame_notice("relay.live", "{}", 2), frame_retry(1500),
+                              frame_heartbeat()};
+    static const char *const bodies[] = {"event: relay.live\ndata: {}\n\n", "retry: 1500\n\n",
+                                         ":\n\n"};
+    for (int i = 0; i < 3; i++) {
+        for (unsigned form = 0; form < FRAME_FORMS; form++) {
+            assert_body(frames[i], form, bodies[i]);
+            assert_chunk(frames[i], form);
+        }
+        frame_unref(frames[i]);
+    }
+}
+
+static void raw_bytes_are_never_chunked(void **state) {
+    (void)state;
+    struct frame *f = frame_raw("HTTP/1.1", 8);
+    for (int chunked = 0; chunked < 2; chunked++) {
+        struct frame_slice s = frame_slice(f, FRAME_FORM_TOPIC, chunked != 0);
+        assert_int_equal(s.len, 8);
+        assert_memory_equal(s.bytes, "HTTP/1.1", 8);
+    }
+    frame_unref(frame_ref(f));
+    frame_unref(f);
+    frame_unref(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(data_is_split_at_every_kind_of_line_end),
+        cmocka_unit_test(data_arrives_as_it_was_but_for_line_ends),
+        cmocka_unit_test(a_field_of_each_kind),
+        cmocka_unit_test(json_of_a_nameless_live_event),
+        cmocka_unit_test(chunks_hold_the_body_and_its_length),
+        cmocka_unit_test(notices_serve_every_form),
+        cmocka_unit_test(raw_bytes_are_never_chunked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
