@@ -1,0 +1,290 @@
+/* Reading the arguments; see options.h. */
+#include "publisher-cli/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/base/err.h"
+#include "relay/base/utf8.h"
+#include "relay/wire/names.h"
+#include "relay/wire/topic.h"
+
+enum { EVERY_MAX_MS = 24 * 3600 * 1000, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };
+enum { POSITIONALS_MAX = 3 };
+
+static const char default_redis_url[] = "redis://127.0.0.1:6379";
+
+/* The arguments as they were written, before they are given a meaning. */
+struct arguments {
+    const char *words[POSITIONALS_MAX]; /* those that are no options */
+    int count;                          /* of all, also of those that found no room */
+    bool has_command;                   /* the first word stood before a -- and may be a command */
+    const char *event, *retry, *redis, *prefix, *every;
+    bool is_lines, is_quiet, is_help, is_version;
+};
+
+/* An option sets a flag, or takes a value. */
+struct option {
+    const char *name;
+    char letter;  /* 0: no short form */
+    size_t field; /* offset of the bool or of the text in struct arguments */
+    bool takes_value;
+};
+
+static const struct option options[] = {
+    {"event", 0, offsetof(struct arguments, event), true},
+    {"retry", 0, offsetof(struct arguments, retry), true},
+    {"redis", 0, offsetof(struct arguments, redis), true},
+    {"prefix", 0, offsetof(struct arguments, prefix), true},
+    {"every", 0, offsetof(struct arguments, every), true},
+    {"lines", 0, offsetof(struct arguments, is_lines), false},
+    {"quiet", 'q', offsetof(struct arguments, is_quiet), false},
+    {"help", 'h', offsetof(struct arguments, is_help), false},
+    {"version", 0, offsetof(struct arguments, is_version), false},
+};
+
+static int refuse(struct buf *why, const char *sentence) {
+    buf_puts(why, sentence);
+    return RELAY_EINVAL;
+}
+
+/* @what "text", or @what alone where the text would do something to a terminal. */
+static void put_named(struct buf *why, const char *what, const char *text, size_t len) {
+    buf_puts(why, what);
+    if (utf8_valid(text, len) && !utf8_has_control(text, len) && len <= TOPIC_MAX_BYTES) {
+        buf_putc(why, ' ');
+        buf_put_json(why, text, len);
+    }
+}
+
+static int refuse_named(struct buf *why, const char *what, const char *text, const char *wrong) {
+    put_named(why, what, text, strlen(text));
+    buf_printf(why, " %s", wrong);
+    return RELAY_EINVAL;
+}
+
+/* The option that @argument names; its own value, behind =, goes to *@value. */
+static const struct option *find_option(const char *argument, const char **value) {
+    *value = NULL;
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        const struct option *o = &options[i];
+        if (argument[1] != '-') {
+            if (argument[1] == o->letter && argument[2] == '\0')
+                return o;
+            continue;
+        }
+        const char *name = argument + 2;
+        size_t len = strlen(o->name);
+        if (strncmp(name, o->name, len) != 0 || (name[len] != '\0' && name[len] != '='))
+            continue;
+        if (name[len] == '=')
+            *value = name + len + 1;
+        return o;
+    }
+    return NULL;
+}
+
+static int put_option(struct arguments *a, const struct option *o, const char *value,
+                      struct buf *why) {
+    void *field = (char *)a + o->field;
+    if (o->takes_value && value == NULL) {
+        buf_printf(why, "--%s needs a value behind it", o->name);
+        return RELAY_EINVAL;
+    }
+    if (!o->takes_value && value != NULL) {
+        buf_printf(why, "--%s takes no value", o->name);
+        return RELAY_EINVAL;
+    }
+    if (o->takes_value)
+        *(const char **)field = value;
+    else
+        *(bool *)field = true;
+    return RELAY_OK;
+}
+
+static void put_word(struct arguments *a, const char *word) {
+    if (a->count < POSITIONALS_MAX)
+        a->words[a->count] = word;
+    a->count++;
+}
+
+static int collect(struct arguments *a, int argc, char **argv, struct buf *why) {
+    bool only_words = false; /* a -- came */
+    int status = RELAY_OK;
+    for (int i = 1; i < argc && status == RELAY_OK; i++) {
+        const char *argument = argv[i], *value;
+        if (only_words || argument[0] != '-' || argument[1] == '\0') {
+            a->has_command = a->has_command || (a->count == 0 && !only_words);
+            put_word(a, argument);
+            continue;
+        }
+        if (strcmp(argument, "--") == 0) {
+            only_words = true;
+            continue;
+        }
+        const struct option *o = find_option(argument, &value);
+        if (o == NULL) {
+            size_t len = strcspn(argument, "="); /* what is behind may be a secret */
+            put_named(why, "there is no option", argument, len);
+            return refuse(why, "; data that begins with - goes behind --");
+        }
+        if (o->takes_value && value == NULL && i + 1 < argc)
+            value = argv[++i];
+        status = put_option(a, o, value, why);
+    }
+    return status;
+}
+
+/* A duration such as 500ms, 3s, 2m, 1h; a bare number is milliseconds. */
+static bool read_duration(const char *text, uint64_t *ms) {
+    static const struct {
+        const char *name;
+        uint64_t factor;
+    } units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 12)
+        return false;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        if (strcmp(text + digits, units[i].name) == 0) {
+            *ms = strtoull(text, NULL, 10) * units[i].factor;
+            return true;
+        }
+    return false;
+}
+
+static int read_retry(struct options *o, const char *text, struct buf *why) {
+    static const char allowed[] = "is no time from 100ms to 1h";
+    uint64_t ms;
+    if (!read_duration(text, &ms) || retry_check(ms) != NULL)
+        return refuse_named(why, "--retry", text, allowed);
+    o->retry_ms = (uint32_t)ms;
+    return RELAY_OK;
+}
+
+static int read_every(struct options *o, const char *text, struct buf *why) {
+    if (o->command != COMMAND_CLOCK && o->command != COMMAND_LETTERS)
+        return refuse(why, "--every is for clock and letters");
+    if (!read_duration(text, &o->every_ms) || o->every_ms < 1 || o->every_ms > EVERY_MAX_MS)
+        return refuse_named(why, "--every", text, "is no time from 1ms to 24h");
+    return RELAY_OK;
+}
+
+/* The command, if there is one, and the words behind it. */
+static int read_words(struct options *o, const struct arguments *a, struct buf *why) {
+    const char *const *words = a->words;
+    int count = a->count;
+    bool is_clock = a->has_command && strcmp(words[0], "clock") == 0;
+    bool is_letters = a->has_command && strcmp(words[0], "letters") == 0;
+    if (is_clock || is_letters) {
+        o->command = is_clock ? COMMAND_CLOCK : COMMAND_LETTERS;
+        o->every_ms = is_clock ? CLOCK_EVERY_MS : LETTERS_EVERY_MS;
+        o->topic = count > 1 ? words[1] : is_clock ? "time" : "letters";
+        if (count > 2)
+            return refuse(why, "clock and letters make their data themselves: give a topic alone");
+        if (a->is_lines)
+            return refuse(why, "--lines does not go with clock and letters");
+        return RELAY_OK;
+    }
+    if (count == 0)
+        return refuse(why, "there is no topic: sse-publish TOPIC [DATA]");
+    if (count > 2)
+        return refuse(why, "there are too many arguments: data with spaces needs quotes");
+    o->command = a->is_lines ? COMMAND_LINES : COMMAND_EVENT;
+    o->topic = words[0];
+    o->data = count == 2 && strcmp(words[1], "-") != 0 ? words[1] : NULL;
+    if (a->is_lines && o->data != NULL)
+        return refuse(why, "--lines reads standard input: give a topic alone");
+    return RELAY_OK;
+}
+
+/* Names and data, by the rules that bind every publisher. */
+static int check_event(const struct options *o, struct buf *why) {
+    const char *wrong = topic_check(o->topic, strlen(o->topic));
+    if (wrong != NULL)
+        return refuse_named(why, "the topic", o->topic, wrong);
+    wrong = o->event == NULL ? NULL : event_name_check(o->event, strlen(o->event));
+    if (wrong != NULL)
+        return refuse_named(why, "the event name", o->event, wrong);
+    wrong = names_prefix_check(o->prefix);
+    if (wrong != NULL)
+        return refuse_named(why, "the prefix", o->prefix, wrong);
+    wrong = o->data == NULL ? NULL : data_check(o->data, strlen(o->data));
+    if (wrong != NULL) {
+        buf_printf(why, "DATA %s", wrong);
+        return RELAY_EINVAL;
+    }
+    return RELAY_OK;
+}
+
+/* The URL is not repeated: it may hold a password. */
+static int read_redis(struct options *o, const char *option, const char *environment,
+                      struct buf *why) {
+    const char *wrong;
+    bool is_set = environment != NULL && *environment != '\0';
+    const char *text = option != NULL ? option : is_set ? environment : default_redis_url;
+    if (redis_url_parse(text, &o->redis, &wrong) == RELAY_OK)
+        return RELAY_OK;
+    buf_printf(why, "%s %s; an example is %s", option != NULL ? "--redis" : "REDIS_URL", wrong,
+               default_redis_url);
+    return RELAY_EINVAL;
+}
+
+int options_read(struct options *out, int argc, char **argv, const char *redis_url,
+                 struct buf *why) {
+    struct arguments a = {.count = 0};
+    struct options o = {.command = COMMAND_HELP};
+    int status = collect(&a, argc, argv, why);
+    if (status == RELAY_OK && (a.is_help || a.is_version)) {
+        *out = o;
+        out->command = a.is_help ? COMMAND_HELP : COMMAND_VERSION;
+        return RELAY_OK;
+    }
+    if (status == RELAY_OK)
+        status = read_words(&o, &a, why);
+    o.event = a.event;
+    o.prefix = a.prefix != NULL ? a.prefix : "sse";
+    o.is_quiet = a.is_quiet;
+    if (status == RELAY_OK && a.retry != NULL)
+        status = read_retry(&o, a.retry, why);
+    if (status == RELAY_OK && a.every != NULL)
+        status = read_every(&o, a.every, why);
+    if (status == RELAY_OK)
+        status = check_event(&o, why);
+    if (status == RELAY_OK)
+        status = read_redis(&o, a.redis, redis_url, why);
+    if (status == RELAY_OK)
+        *out = o;
+    return status;
+}
+
+void options_fini(struct options *o) {
+    redis_url_fini(&o->redis);
+}
+
+const char *options_help(void) {
+    return "Publishes events through Redis to every client of every relay.\n"
+           "\n"
+           "  sse-publish [OPTIONS] TOPIC [DATA]     one event; data from standard input\n"
+           "                                         without DATA, or where it is -\n"
+           "  sse-publish [OPTIONS] --lines TOPIC    one event for each line of standard input\n"
+           "  sse-publish [OPTIONS] clock [TOPIC]    the time (UTC), every second, into \"time\"\n"
+           "  sse-publish [OPTIONS] letters [TOPIC]  random letters, twice a second, into "
+           "\"letters\"\n"
+           "\n"
+           "  --event NAME    the event's name; none makes it a \"message\" in EventSource\n"
+           "  --retry TIME    how long a client waits before it reconnects: 100ms to 1h\n"
+           "  --redis URL     redis://[[user]:password@]host[:port][/db] or unix:/path; by\n"
+           "                  default $REDIS_URL (which keeps a password out of the list of\n"
+           "                  processes), else redis://127.0.0.1:6379\n"
+           "  --prefix NAME   what the relays were given as --prefix; sse by default\n"
+           "  --every TIME    the pace of clock and letters: 1ms to 24h\n"
+           "  -q, --quiet     do not say what was published\n"
+           "  --              what follows is no option and no command\n"
+           "  -h, --help      print this; --version prints the version\n"
+           "\n"
+           "TIME is a number with ms, s, m or h; without a unit it is milliseconds.\n"
+           "Of all of standard input as one event, one line end at the end is not data.\n"
+           "\n"
+           "Exit codes: 0 Redis has it; 1 Redis refused; 2 wrong use or data that cannot be an\n"
+           "event; 3 Redis cannot be reached, or was lost before it answered.\n";
+}
