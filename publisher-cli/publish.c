@@ -1,7 +1,6 @@
 /* One run of sse-publish; see publish.h. */
 #include "publisher-cli/publish.h"
 
-#include <hiredis.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,6 +11,7 @@
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "relay/redis/client.h"
+#include "relay/redis/reply.h"
 #include "relay/wire/envelope.h"
 #include "relay/wire/names.h"
 #include "relay/wire/topic.h"

@@ -5,7 +5,6 @@
  * and calls on_closed. So every end has one path, and no callback fires from within a call. */
 #include "relay/redis/conn.h"
 
-#include <hiredis.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "relay/base/buf.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
+#include "relay/redis/reply.h"
 
 enum {
     READ_BYTES = 64 * 1024,

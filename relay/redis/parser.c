@@ -1,13 +1,13 @@
 /* hiredis's reader with an arena; see parser.h. */
 #include "relay/redis/parser.h"
 
-#include <hiredis.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
+#include "relay/redis/reply.h"
 
 enum {
     BLOCK_BYTES = 16 * 1024,       /* holds nearly every reply; larger ones get a block more */

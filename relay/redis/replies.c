@@ -2,7 +2,6 @@
 #include "relay/redis/replies.h"
 
 #include <assert.h>
-#include <hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
+#include "relay/redis/reply.h"
 
 /* The commands whose confirmations are pushes. */
 enum confirmation {
