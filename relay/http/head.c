@@ -75,7 +75,7 @@ static void begin(struct place *p, size_t at) {
 
 static const struct fault *version_byte(struct head *h, unsigned char c) {
     static const char shape[] = "HTTP/0.0";
-    if (h->version_len == sizeof h->version) {
+    if (h->version_len == sizeof(h->version)) {
         if (c != '\r')
             return misplaced(c, &bad_version);
         bool known = h->version[5] == '1' && (h->version[7] == '0' || h->version[7] == '1');

@@ -73,7 +73,7 @@ static int accept_one(int listen_fd) {
 #endif
 
 static int set_option(int fd, int level, int option, int value) {
-    return setsockopt(fd, level, option, &value, sizeof value);
+    return setsockopt(fd, level, option, &value, sizeof(value));
 }
 
 /* Options that cost nothing but speed where they are refused. */
@@ -156,28 +156,28 @@ static bool is_loopback(const struct address *a) {
 static void put_url(struct listener *l, const struct address *a) {
     char host[256], port[16];
     bool v6 = a->u.any.sa_family == AF_INET6;
-    if (getnameinfo(&a->u.any, a->len, host, sizeof host, port, sizeof port,
+    if (getnameinfo(&a->u.any, a->len, host, sizeof(host), port, sizeof(port),
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return;
-    snprintf(l->url, sizeof l->url, v6 ? "http://[%s]:%s/" : "http://%s:%s/", host, port);
+    snprintf(l->url, sizeof(l->url), v6 ? "http://[%s]:%s/" : "http://%s:%s/", host, port);
 }
 
 /* All addresses: IPv6 with IPv4 in it, or IPv4 alone where the machine has no IPv6. */
 static int open_everywhere(struct listener *l, struct address *a,
                            const struct listener_options *o) {
-    memset(a, 0, sizeof *a);
+    memset(a, 0, sizeof(*a));
     a->u.v6.sin6_family = AF_INET6;
     a->u.v6.sin6_port = htons((uint16_t)o->port);
-    a->len = sizeof a->u.v6;
+    a->len = sizeof(a->u.v6);
     a->dual_stack = true;
     if (open_tcp(l, a, o) == 0)
         return 0;
     if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL && errno != EINVAL)
         return -1;
-    memset(a, 0, sizeof *a);
+    memset(a, 0, sizeof(*a));
     a->u.v4.sin_family = AF_INET;
     a->u.v4.sin_port = htons((uint16_t)o->port);
-    a->len = sizeof a->u.v4;
+    a->len = sizeof(a->u.v4);
     return open_tcp(l, a, o);
 }
 
@@ -188,9 +188,9 @@ static int open_first(struct listener *l, struct address *a, const struct listen
     int err = -1;
     errno = EADDRNOTAVAIL;
     for (; found != NULL && err != 0 && errno != EADDRINUSE; found = found->ai_next) {
-        if (found->ai_addrlen > sizeof a->u)
+        if (found->ai_addrlen > sizeof(a->u))
             continue;
-        memset(a, 0, sizeof *a);
+        memset(a, 0, sizeof(*a));
         memcpy(&a->u, found->ai_addr, found->ai_addrlen);
         a->len = found->ai_addrlen;
         err = open_tcp(l, a, o);
@@ -219,9 +219,9 @@ static int listen_tcp(struct listener *l, const struct listener_options *o, stru
     struct addrinfo *found = NULL;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     const char *host = o->host == NULL ? "" : o->host;
-    char name[sizeof l->url], port[16];
-    snprintf(name, sizeof name, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, o->port);
-    snprintf(port, sizeof port, "%u", o->port);
+    char name[sizeof(l->url)], port[16];
+    snprintf(name, sizeof(name), strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, o->port);
+    snprintf(port, sizeof(port), "%u", o->port);
     int err;
     if (*host == '\0') {
         err = open_everywhere(l, &a, o);
@@ -278,14 +278,14 @@ static int bind_path(const struct address *a) {
 static int open_path(struct listener *l, const char *path) {
     struct address a;
     struct stat st;
-    memset(&a, 0, sizeof a);
-    if (strlen(path) >= sizeof a.u.path.sun_path) {
+    memset(&a, 0, sizeof(a));
+    if (strlen(path) >= sizeof(a.u.path.sun_path)) {
         errno = ENAMETOOLONG;
         return -1;
     }
     a.u.path.sun_family = AF_UNIX;
     memcpy(a.u.path.sun_path, path, strlen(path) + 1);
-    a.len = sizeof a.u.path;
+    a.len = sizeof(a.u.path);
     int fd = bind_path(&a);
     if (add_listening(l, fd) != 0)
         return -1;
@@ -298,11 +298,11 @@ static int open_path(struct listener *l, const char *path) {
 }
 
 int listener_open(struct listener *l, const struct listener_options *options, struct buf *why) {
-    memset(l, 0, sizeof *l);
-    l->fds = mem_zalloc((size_t)sockets_for(options) * sizeof *l->fds);
+    memset(l, 0, sizeof(*l));
+    l->fds = mem_zalloc((size_t)sockets_for(options) * sizeof(*l->fds));
     int err;
     if (options->path != NULL) {
-        snprintf(l->url, sizeof l->url, "unix:%s", options->path);
+        snprintf(l->url, sizeof(l->url), "unix:%s", options->path);
         err = open_path(l, options->path) == 0 ? RELAY_OK : explain(l->url, true, why);
     } else {
         err = listen_tcp(l, options, why);
@@ -324,7 +324,7 @@ int listener_accept(int listen_fd) {
 
 void listener_quiesce(int listen_fd) {
     struct address a;
-    a.len = sizeof a.u;
+    a.len = sizeof(a.u);
     if (getsockname(listen_fd, &a.u.any, &a.len) != 0)
         return;
 #ifdef __linux__
@@ -335,7 +335,7 @@ void listener_quiesce(int listen_fd) {
     }
     struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
     struct sock_fprog program = {1, &drop};
-    setsockopt(listen_fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+    setsockopt(listen_fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 #endif
 }
 
@@ -348,5 +348,5 @@ void listener_fini(struct listener *l) {
         unlink(l->path);
     free(l->path);
     free(l->fds);
-    memset(l, 0, sizeof *l);
+    memset(l, 0, sizeof(*l));
 }

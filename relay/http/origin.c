@@ -130,7 +130,7 @@ static bool is_loopback_address(struct span host) {
     bool bracketed = host.len > 2 && host.data[0] == '[';
     if (bracketed)
         host = (struct span){host.data + 1, host.len - 2};
-    if (host.len >= sizeof text)
+    if (host.len >= sizeof(text))
         return false;
     memcpy(text, host.data, host.len);
     text[host.len] = '\0';

@@ -104,7 +104,7 @@ static int add_topic(struct parse *p, struct span topic) {
                    p->max);
         return RELAY_EINVAL;
     }
-    list->topics = mem_realloc(list->topics, (list->len + 1) * sizeof *list->topics);
+    list->topics = mem_realloc(list->topics, (list->len + 1) * sizeof(*list->topics));
     list->topics[list->len++] = topic;
     return RELAY_OK;
 }

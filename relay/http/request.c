@@ -63,7 +63,7 @@ static int on_headers_complete(llhttp_t *parser) {
 static const llhttp_settings_t parser_settings = {.on_headers_complete = on_headers_complete};
 
 struct request *request_new(void) {
-    struct request *r = mem_zalloc(sizeof *r);
+    struct request *r = mem_zalloc(sizeof(*r));
     head_init(&r->head);
     llhttp_init(&r->parser, HTTP_REQUEST, &parser_settings);
     r->parser.data = r;
@@ -87,7 +87,7 @@ static enum http_method method_of(struct span name) {
     static const char *const names[] = {"GET", "HEAD", "POST", "OPTIONS"};
     static const enum http_method methods[] = {HTTP_METHOD_GET, HTTP_METHOD_HEAD, HTTP_METHOD_POST,
                                                HTTP_METHOD_OPTIONS};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (name.len == strlen(names[i]) && memcmp(name.data, names[i], name.len) == 0)
             return methods[i];
     }
@@ -155,7 +155,7 @@ static const struct fault *check_framing(struct request *r) {
  * of the Host header, or each reader of the request could take another one. */
 static const struct fault *strip_origin(const struct request *r, struct span *target) {
     static const char *const schemes[] = {"http://", "https://"};
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
         struct span scheme = span_of(schemes[i]);
         if (target->len < scheme.len ||
             !span_equals_nocase((struct span){target->data, scheme.len}, scheme))
