@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "relay/base/log.h"
 #include "relay/http/listener.h"
@@ -73,4 +74,5 @@ void acceptor_stop(struct acceptor *a) {
         ;
     uv_close((uv_handle_t *)&a->poll, NULL);
     uv_close((uv_handle_t *)&a->pause, NULL);
+    close(a->listen_fd);
 }

@@ -20,11 +20,11 @@ struct acceptor {
     const struct http_shared *shared;
 };
 
-/* Start accepting on @listen_fd, which stays the caller's. The workers have started. */
+/* Start accepting on @listen_fd, which is taken over. The workers have started. */
 void acceptor_start(struct acceptor *a, uv_loop_t *loop, int listen_fd, bool loopback,
                     struct worker *workers, unsigned workers_len, const struct http_shared *shared);
 
-/* Hand out what the kernel has accepted, then accept no more and close the handles. May be called
+/* Hand out what the kernel has accepted, then close the socket and the handles. May be called
  * twice. */
 void acceptor_stop(struct acceptor *a);
 

@@ -220,7 +220,7 @@ static void start_serving(struct app *app) {
     size_t main_listeners = app->config->listen.len;
     app->acceptors = mem_zalloc(main_listeners * sizeof(*app->acceptors));
     for (size_t i = 0; i < main_listeners; i++) {
-        const struct listener *l = &app->listeners[i];
+        struct listener *l = &app->listeners[i];
         if ((unsigned)l->fds_len == app->workers_len && l->path == NULL)
             for (unsigned w = 0; w < app->workers_len; w++)
                 worker_listen(&app->workers[w], l->fds[w], l->loopback);
@@ -240,6 +240,12 @@ static void start_serving(struct app *app) {
 static void on_admin_tick(uv_timer_t *timer) {
     struct app *app = timer->data;
     server_tick(app->admin, clock_mono_ms());
+}
+
+/* The server or acceptor that was given a listener's sockets closes them. */
+static void give_away(struct listener *l) {
+    for (int i = 0; i < l->fds_len; i++)
+        l->fds[i] = -1;
 }
 
 static void start_admin(struct app *app) {

@@ -133,6 +133,7 @@ void server_stop_accepting(struct server *server) {
                 ;
         }
         uv_close((uv_handle_t *)&l->poll, on_listener_closed);
+        close(l->fd); /* now, so that who comes from here on is refused and not left waiting */
     }
 }
 

@@ -58,8 +58,8 @@ struct server;
 struct server *server_new(uv_loop_t *loop, const struct http_options *options, struct hub *hub,
                           struct http_figures *figures);
 
-/* Accept on @listen_fd, which stays the caller's to close after server_stop_accepting(). @loopback:
- * check the Host. */
+/* Accept on @listen_fd, which is taken over: server_stop_accepting() closes it. @loopback: check
+ * the Host. */
 void server_listen(struct server *server, int listen_fd, bool loopback);
 
 /* Whether a further connection can be taken: for whoever accepts on behalf of servers. Any thread.
