@@ -1,0 +1,289 @@
+"""Design section 7, "When things break": Redis away, killed, stalled, half-open; relays killed. The streams of the
+clients stay connected through all of it, and are told of what they may have missed.
+"""
+
+import json
+import re
+import signal
+
+import pytest
+
+import harness
+from harness import publish_until_received, wait_until
+
+
+def ready(relay):
+    return relay.get("/readyz").status == 200
+
+
+def wait_not_ready(relay):
+    """Until readiness fails; the sentence that says why."""
+    wait_until(lambda: not ready(relay), "a failing /readyz")
+    answer = relay.get("/readyz")
+    assert answer.status == 503 and relay.get("/healthz").status == 200
+    return answer.body.decode()
+
+
+def wait_reset(stream, *topics):
+    """The next reset, which has to name exactly these topics."""
+    reset = stream.wait_name("relay.reset")
+    assert json.loads(reset.data) == {"topics": list(topics), "reason": "live"}
+
+
+@pytest.fixture
+def down(own_redis):
+    """A Redis that is not there yet."""
+    own_redis.stop()
+    return own_redis
+
+
+def test_redis_down_at_start(start_relay, down, topic):
+    """Row 1: serves /healthz, /readyz says 503 and why; the stream opens at once and `relay.live` waits."""
+    relay = start_relay("--allow-anonymous-publish", redis_url=down.url).wait_listening()
+    assert str(down.port) in wait_not_ready(relay)
+    with relay.stream(topic) as stream:
+        stream.read_until(lambda: stream.parser.retries and stream.parser.comments)
+        answer = relay.post(f"/sse?topic={topic}", b"x")
+        assert answer.status == 503 and int(answer.get("retry-after")) > 0
+        assert answer.get("content-type") == "application/problem+json"
+        assert not stream.events
+        down.start()
+        relay.wait_ready()
+        stream.wait_live()
+        down.publish(topic, "at last")
+        stream.wait_data("at last")
+        assert not stream.named("relay.reset")
+        assert relay.post(f"/sse?topic={topic}", b"posted").status == 200
+        stream.wait_data("posted")
+
+
+def test_subscription_connection_is_killed(start_relay, own_redis, topic):
+    """Row 2: CLIENT KILL TYPE pubsub: resubscribes; topics that carried a live event get a reset, quiet ones none."""
+    relay = start_relay(redis_url=own_redis.url).wait_ready()
+    busy, quiet = f"{topic}.busy", f"{topic}.quiet"
+    with relay.live(busy) as first, relay.live(quiet) as second, relay.live(f"/sse?topics={busy},{quiet}") as both:
+        own_redis.publish(busy, "before")
+        first.wait_data("before"), both.wait_data("before")
+        assert own_redis("CLIENT", "KILL", "TYPE", "pubsub") == 1
+        wait_reset(first, busy)
+        wait_reset(both, busy)
+        for name in (busy, quiet):
+            publish_until_received(own_redis, both, name, f"after on {name}")
+        publish_until_received(own_redis, second, quiet, "after")
+        assert not second.named("relay.reset")
+        first.wait_data(f"after on {busy}")
+        for stream in (first, second, both):
+            assert len(stream.named("relay.live")) == 1 and not stream.ended
+
+
+def test_subscription_connection_is_killed_again_and_again(start_relay, own_redis, topic):
+    """Row 2: five times in a row; each time the client is told, and the stream lives on."""
+    relay = start_relay(redis_url=own_redis.url).wait_ready()
+    with relay.live(topic) as stream:
+        for n in range(5):
+            publish_until_received(own_redis, stream, topic, f"{n}")
+            wait_until(lambda: own_redis("CLIENT", "KILL", "TYPE", "pubsub"), "a connection to kill")
+            wait_reset(stream, topic)
+    assert relay.metrics().get("sse_relay_redis_connections_lost_total", connection="subscriber") >= 5
+
+
+def test_many_topics_are_subscribed_again(start_relay, own_redis, topic):
+    """Row 2: resubscribed in batches: 1,000 topics of 10 streams come back."""
+    relay = start_relay(redis_url=own_redis.url).wait_ready()
+    groups = [[f"{topic}.{g}.{n}" for n in range(100)] for g in range(10)]
+    streams = [relay.live(f"/sse?topics={','.join(group)}&as=topic") for group in groups]
+    own_redis("CLIENT", "KILL", "TYPE", "pubsub")
+    names = {f"sse:{name}" for group in groups for name in group}
+    wait_until(lambda: names <= own_redis.subscriptions().keys(), "all subscriptions")
+    for stream, group in zip(streams, groups):
+        publish_until_received(own_redis, stream, group[0], "first")
+        publish_until_received(own_redis, stream, group[-1], "last")
+        stream.close()
+
+
+def test_every_connection_is_killed(start_relay, own_redis, topic):
+    """Row 2: the publishing connection too: POST works again, readiness comes back."""
+    relay = start_relay("--allow-anonymous-publish", redis_url=own_redis.url).wait_ready()
+    with relay.live(topic) as stream:
+        own_redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        own_redis("CLIENT", "KILL", "TYPE", "pubsub")
+        wait_until(lambda: relay.post(f"/sse?topic={topic}", b"posted").status == 200, "a POST")
+        publish_until_received(own_redis, stream, topic, "after")
+        relay.wait_ready()
+
+
+def test_redis_is_killed_and_comes_back(start_relay, own_redis, topic):
+    """Row 2 and the issue: Redis itself is killed: readiness follows, streams stay, and are told."""
+    relay = start_relay("--allow-anonymous-publish", "--redis-timeout", "500ms", redis_url=own_redis.url).wait_ready()
+    with relay.live(topic) as stream:
+        publish_until_received(own_redis, stream, topic, "before")
+        own_redis.stop()
+        assert str(own_redis.port) in wait_not_ready(relay)
+        assert relay.post(f"/sse?topic={topic}", b"x").status == 503
+        with relay.stream(topic) as newcomer:
+            own_redis.start()
+            relay.wait_ready()
+            wait_reset(stream, topic)
+            newcomer.wait_live()
+            publish_until_received(own_redis, stream, topic, "after")
+            newcomer.wait_data("after")
+
+
+def test_redis_stalls(start_relay, own_redis, topic):
+    """Row 3: a stalled Redis (SIGSTOP): the probe notices, readiness fails, and comes back; a POST is 504."""
+    relay = start_relay("--allow-anonymous-publish", "--redis-timeout", "500ms", redis_url=own_redis.url).wait_ready()
+    with relay.live(topic) as stream:
+        own_redis.pause()
+        answer = relay.post(f"/sse?topic={topic}", b"x")
+        assert answer.status == 504 and "may have been published" in json.loads(answer.body)["detail"]
+        wait_not_ready(relay)
+        own_redis.resume()
+        relay.wait_ready()
+        publish_until_received(own_redis, stream, topic, "after")
+
+
+def test_half_open_subscription_connection(start_relay, own_redis, topic, proxy_to):
+    """Row 3: only the subscription connection is dead, and says nothing: published but not received means
+    reconnect, and a reset where events may have been missed."""
+    proxy = proxy_to(own_redis.socket)
+    url = f"redis://127.0.0.1:{proxy.port}"
+    relay = start_relay("--redis-timeout", "500ms", redis_url=url).wait_ready()
+    with relay.live(topic) as stream:
+        publish_until_received(own_redis, stream, topic, "before")
+        assert proxy.silence(carrying=b"SUBSCRIBE") == 1
+        own_redis.publish(topic, "missed")
+        wait_reset(stream, topic)
+        publish_until_received(own_redis, stream, topic, "after")
+        assert "missed" not in [e.data for e in stream.events]
+    assert relay.metrics()["sse_relay_redis_probes_lost_total"] >= 1
+
+
+def test_half_open_redis(start_relay, own_redis, topic, proxy_to):
+    """Row 3: all connections to Redis fall silent, new ones too: readiness fails, then recovers; streams stay."""
+    proxy = proxy_to(own_redis.socket)
+    url = f"redis://127.0.0.1:{proxy.port}"
+    relay = start_relay("--redis-timeout", "500ms", "--heartbeat", "100ms", redis_url=url).wait_ready()
+    with relay.live(topic) as stream:
+        assert proxy.silence(new_too=True) >= 2
+        wait_not_ready(relay)
+        seen = len(stream.parser.comments)
+        stream.read_until(lambda: len(stream.parser.comments) >= seen + 3)
+        proxy.restore()
+        relay.wait_ready()
+        publish_until_received(own_redis, stream, topic, "after")
+
+
+def test_slow_redis(start_relay, own_redis, topic, proxy_to):
+    """Row 3, the other side: a Redis that only is slow keeps readiness and its connections."""
+    proxy = proxy_to(own_redis.socket)
+    relay = start_relay(redis_url=f"redis://127.0.0.1:{proxy.port}").wait_ready()
+    before = relay.metrics()["sse_relay_redis_connections_lost_total"]
+    proxy.delay = 0.05
+    with relay.live(topic) as stream:
+        for n in range(3):
+            own_redis.publish(topic, f"{n}")
+            stream.wait_data(f"{n}")
+    assert ready(relay) and relay.metrics()["sse_relay_redis_connections_lost_total"] == before
+
+
+def test_redis_with_a_password(start_relay, own_redis, topic):
+    """The password of the URL is used and never shown; a wrong one leaves the node not ready, and says so."""
+    own_redis("CONFIG", "SET", "requirepass", "s3cret")
+    url = f"redis://:s3cret@127.0.0.1:{own_redis.port}"
+    good = start_relay("--log-level", "debug", redis_url=url).wait_ready()
+    with good.live(topic) as stream, own_redis.client() as client:
+        client("AUTH", "s3cret")
+        client("PUBLISH", f"sse:{topic}", "x")
+        stream.wait_data("x")
+    wrong = start_relay("--log-level", "debug", redis_url=url.replace("s3cret", "wr0ng")).wait_listening()
+    why = wait_not_ready(wrong)
+    wait_until(lambda: re.search("WRONGPASS|invalid username", wrong.err), "the reason in the log")
+    assert "s3cret" not in good.err and "wr0ng" not in wrong.err + why
+
+
+def test_redis_that_speaks_no_redis(start_relay, topic):
+    """A server that is not Redis at all, here another relay: not ready, retried, never more than that."""
+    other = start_relay().wait_ready()
+    relay = start_relay(redis_url=f"redis://127.0.0.1:{other.address[1]}").wait_listening()
+    wait_not_ready(relay)
+    with relay.stream(topic) as stream:
+        stream.read_until(lambda: stream.parser.comments)
+
+
+def test_redis_over_a_unix_socket(start_relay, own_redis, topic):
+    """--redis takes unix:PATH as well."""
+    relay = start_relay(redis_url=f"unix:{own_redis.socket}").wait_ready()
+    with relay.live(topic) as stream:
+        own_redis.publish(topic, "x")
+        stream.wait_data("x")
+
+
+def test_relay_is_killed(start_relay, redis, topic):
+    """Row 6: a relay that is killed takes nothing with it: the other one serves its clients."""
+    first, second = start_relay().wait_ready(), start_relay().wait_ready()
+    doomed = first.live(topic)
+    first.expect_clean = False
+    first.kill()
+    with pytest.raises((harness.http_raw.Closed, AssertionError)):
+        doomed.wait_end()
+        raise AssertionError("the stream had a proper end")
+    doomed.close()
+    with second.live(topic) as stream:
+        redis.publish(topic, "still served")
+        stream.wait_data("still served")
+
+
+def test_topic_is_unsubscribed_after_a_linger(start_relay, own_redis, topic):
+    """The relay: subscribed on Redis with the first subscriber, unsubscribed after a linger with the last."""
+    relay = start_relay("--linger", "100ms", redis_url=own_redis.url).wait_ready()
+    channel = f"sse:{topic}"
+    first, second = relay.live(topic), relay.live(topic)
+    assert own_redis.subscriptions()[channel] == 1
+    first.close()
+    own_redis.publish(topic, "for the second")
+    second.wait_data("for the second")
+    assert own_redis.subscriptions()[channel] == 1
+    second.close()
+    wait_until(lambda: channel not in own_redis.subscriptions(), "the unsubscription")
+    with relay.live(topic) as third:
+        own_redis.publish(topic, "back again")
+        third.wait_data("back again")
+
+
+def test_reload_does_not_flap(start_relay, own_redis, topic):
+    """The relay: within the linger a client that comes back finds the subscription it had."""
+    relay = start_relay("--linger", "10m", redis_url=own_redis.url).wait_ready()
+    relay.live(topic).close()
+    with own_redis.client() as watcher:
+        watcher("MONITOR")
+        relay.live(topic).close()
+        relay.live(topic).close()
+        relay.live(f"{topic}.other").close()
+        seen = []
+        while not seen or f"{topic}.other" not in seen[-1]:
+            seen.append(watcher.read())
+        flaps = [line for line in seen if "SUBSCRIBE" in line.upper() and f'sse:{topic}"' in line]
+        assert not flaps
+
+
+def test_one_subscription_connection(start_relay, own_redis, topic):
+    """The relay: one connection for subscriptions per node, however many workers, streams and topics."""
+    relay = start_relay("--workers", "4", redis_url=own_redis.url).wait_ready()
+    streams = [relay.live(f"{topic}.{n}") for n in range(20)]
+    clients = own_redis("CLIENT", "LIST").decode().splitlines()
+    assert sum("cmd=subscribe" in c for c in clients) == 1
+    assert len(clients) <= 4  # subscriptions, publishing, later history; and the one that asks
+    for stream in streams:
+        stream.close()
+
+
+def test_stopped_relay_catches_up(start_relay, redis, topic):
+    """A relay that was suspended for a while delivers what waited for it."""
+    relay = start_relay().wait_ready()
+    with relay.live(topic) as stream:
+        relay.signal(signal.SIGSTOP)
+        for n in range(100):
+            redis.publish(topic, f"{n}")
+        relay.signal(signal.SIGCONT)
+        stream.wait_data("99")
+        assert [e.data for e in stream.named("message")] == [str(n) for n in range(100)]
