@@ -215,6 +215,12 @@ static void start_bus(struct app *app) {
     app->bus = bus_start(&app->bus_options, &app->bus_figures);
 }
 
+/* The server or acceptor that was given a listener's sockets closes them. */
+static void give_away(struct listener *l) {
+    for (int i = 0; i < l->fds_len; i++)
+        l->fds[i] = -1;
+}
+
 /* Give the main listeners to the workers, one socket each, or to an acceptor. */
 static void start_serving(struct app *app) {
     size_t main_listeners = app->config->listen.len;
@@ -227,6 +233,7 @@ static void start_serving(struct app *app) {
         else
             acceptor_start(&app->acceptors[app->acceptors_len++], &app->loop, l->fds[0],
                            l->loopback, app->workers, app->workers_len, &app->shared);
+        give_away(l);
     }
     for (unsigned w = 0; w < app->workers_len; w++)
         worker_start(&app->workers[w]);
@@ -242,23 +249,18 @@ static void on_admin_tick(uv_timer_t *timer) {
     server_tick(app->admin, clock_mono_ms());
 }
 
-/* The server or acceptor that was given a listener's sockets closes them. */
-static void give_away(struct listener *l) {
-    for (int i = 0; i < l->fds_len; i++)
-        l->fds[i] = -1;
-}
-
 static void start_admin(struct app *app) {
     if (app->config->admin_listen.kind == LISTEN_NONE)
         return;
     struct http_options options = http_options(app, 0);
-    const struct listener *l = &app->listeners[app->listeners_len - 1];
+    struct listener *l = &app->listeners[app->listeners_len - 1];
     app->admin_shared.max_connections = FD_RESERVE / 2;
     options.shared = &app->admin_shared;
     options.routes = app->pages.admin;
     options.send = NULL;
     app->admin = server_new(&app->loop, &options, NULL, &app->admin_figures);
     server_listen(app->admin, l->fds[0], l->loopback);
+    give_away(l);
     uv_timer_start(&app->admin_tick, on_admin_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
     printf("admin on %s\n", l->url);
     fflush(stdout);

@@ -68,8 +68,11 @@ static void put_stream_head(const struct conn *c, struct buf *out) {
                   "Cache-Control: no-cache, no-store, no-transform\r\n"
                   "X-Accel-Buffering: no\r\n"
                   "X-Content-Type-Options: nosniff\r\n");
-    buf_puts(out,
-             is_chunked(c) ? "Transfer-Encoding: chunked\r\n\r\n" : "Connection: close\r\n\r\n");
+    if (is_chunked(c))
+        buf_puts(out, "Transfer-Encoding: chunked\r\n");
+    if (c->close_after || !is_chunked(c))
+        buf_puts(out, "Connection: close\r\n");
+    buf_puts(out, "\r\n");
 }
 
 /* What is sent at once, so that onopen fires and proxies flush. */
