@@ -59,7 +59,7 @@ def relay(tmp_path_factory, redis):
 
 @pytest.fixture(scope="session")
 def chromedriver(tmp_path_factory):
-    driver = Chromedriver(tmp_path_factory.mktemp("chromedriver") / "log")
+    driver = Chromedriver(tmp_path_factory.mktemp("chromedriver"))
     yield driver
     driver.stop()
 
@@ -68,10 +68,12 @@ def chromedriver(tmp_path_factory):
 def browser(chromedriver, tmp_path, request):
     """A fresh browser with a desktop's window. What it showed last is left in BUILD/browser/<test>.png."""
     one = Browser(chromedriver, tmp_path / "profile")
-    one.resize(1280, 800)
-    yield one
-    pictures = BUILD / "browser"
-    pictures.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"\W+", "-", request.node.name)
-    (pictures / f"{name}.png").write_bytes(one.screenshot())
-    one.close()
+    try:
+        one.resize(1280, 800)
+        yield one
+        pictures = BUILD / "browser"
+        pictures.mkdir(parents=True, exist_ok=True)
+        name = re.sub(r"\W+", "-", request.node.name)
+        (pictures / f"{name}.png").write_bytes(one.screenshot())
+    finally:
+        one.close()

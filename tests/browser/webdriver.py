@@ -4,6 +4,7 @@ Standard library only, so that the browser tests need no package beside chromium
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -34,12 +35,14 @@ class WebDriverError(Exception):
 
 
 class Chromedriver:
-    """One chromedriver process on a port of its own choosing; ends its browsers with itself."""
+    """One chromedriver process on a port of its own choosing, with @directory for its home and its log."""
 
-    def __init__(self, log_path):
-        with open(log_path, "wb") as log:
+    def __init__(self, directory):
+        home = {name: str(directory) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
+        with open(directory / "log", "wb") as log:
             self.process = subprocess.Popen(
-                ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+                ["chromedriver", "--port=0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                env=os.environ | home)
         said = b""
         for line in self.process.stdout:
             said += line
@@ -61,8 +64,14 @@ class Chromedriver:
             raise WebDriverError(value["error"], value["message"]) from None
 
     def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=30)
+        """Ends it in its own way, which ends the browsers that are left; a signal would leave them running."""
+        with contextlib.suppress(OSError):
+            OPENER.open(self.url + "/shutdown", timeout=30).close()
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
 
 
