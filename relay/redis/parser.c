@@ -193,5 +193,6 @@ const char *redis_parser_why(const struct redis_parser *p) {
 }
 
 bool redis_parser_is_within(const struct redis_parser *p) {
-    return p->reader->ridx >= 0 || p->reader->pos < p->reader->len;
+    /* 0 is the outermost level, where the reader waits between replies too. */
+    return p->reader->ridx > 0 || p->reader->pos < p->reader->len;
 }
