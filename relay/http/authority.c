@@ -21,7 +21,11 @@ static size_t run_of(struct span s, size_t at, const char *set) {
 
 bool authority_split(struct span authority, struct span *host, struct span *port) {
     size_t len;
-    if (authority.len > 0 && authority.data[0] == '[') {
+    if (authority.len == 0) { /* data may be NULL */
+        *host = *port = authority;
+        return true;
+    }
+    if (authority.data[0] == '[') {
         len = 1 + run_of(authority, 1, address_bytes) + 1;
         if (len < 4 || len > authority.len || authority.data[len - 1] != ']')
             return false;

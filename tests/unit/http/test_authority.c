@@ -25,6 +25,9 @@ static void hosts_and_ports_come_apart(void **state) {
     assert_splits("127.0.0.1:1", "127.0.0.1", "1");
     assert_splits("[::1]", "[::1]", "");
     assert_splits("[::ffff:1.2.3.4]:65535", "[::ffff:1.2.3.4]", "65535");
+    struct span host = span_of("x"), port = host;
+    assert_true(authority_split((struct span){NULL, 0}, &host, &port));
+    assert_int_equal(host.len + port.len, 0);
 }
 
 static void what_is_no_authority_is_refused(void **state) {

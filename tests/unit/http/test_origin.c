@@ -162,12 +162,13 @@ static void allowed_hosts_are_local_too(void **state) {
     assert_local(&p, "x.relay.example", false);
 }
 
-static void http10_without_a_host_is_local(void **state) {
+static void http10_without_a_host_is_local_and_nobodys_own(void **state) {
     (void)state;
-    static const char bytes[] = "GET / HTTP/1.0\r\n\r\n";
+    static const char bytes[] = "GET / HTTP/1.0\r\nOrigin: http://a.example\r\n\r\n";
     struct request *r = request_new();
     request_feed(r, bytes, strlen(bytes));
     assert_true(origin_host_is_local(&nobody, r));
+    assert_false(origin_may_publish(&nobody, r));
     request_free(r);
 }
 
@@ -181,7 +182,7 @@ int main(void) {
         cmocka_unit_test(listed_origins_may_publish),
         cmocka_unit_test(names_of_this_machine_are_local),
         cmocka_unit_test(allowed_hosts_are_local_too),
-        cmocka_unit_test(http10_without_a_host_is_local),
+        cmocka_unit_test(http10_without_a_host_is_local_and_nobodys_own),
     };
     return cmocka_run_group_tests_name("http/origin", tests, NULL, NULL);
 }
