@@ -159,12 +159,15 @@ static void write_redis(const struct bus_figures *b, struct buf *out) {
              figure_get(&b->subscriber_connected));
     labelled(out, "redis_connected", "connection", "publisher",
              figure_get(&b->publisher_connected));
+    labelled(out, "redis_connected", "connection", "reader", figure_get(&b->reader_connected));
     head(out, "redis_connections_lost_total", "counter",
          "Working connections to Redis that were lost.");
     labelled(out, "redis_connections_lost_total", "connection", "subscriber",
              figure_get(&b->subscriber_lost));
     labelled(out, "redis_connections_lost_total", "connection", "publisher",
              figure_get(&b->publisher_lost));
+    labelled(out, "redis_connections_lost_total", "connection", "reader",
+             figure_get(&b->reader_lost));
     single(out, "redis_connect_failures_total", "counter",
            "Attempts to connect to Redis that failed.", figure_get(&b->connect_failures));
     single(out, "redis_probes_lost_total", "counter",

@@ -1,4 +1,4 @@
-/* The bus's thread: its loop, its two connections, and the requests of the workers. See bus.h. */
+/* The bus's thread: its loop, its three connections, and the requests of the workers. See bus.h. */
 #include "relay/bus/bus.h"
 
 #include <assert.h>
@@ -30,6 +30,13 @@ static void log_down(const struct bus *bus, const char *connection, bool was_rea
     buf_fini(&address);
 }
 
+static void gone(const struct bus *bus, const char *connection, bool was_ready, const char *why,
+                 figure *connected, figure *lost) {
+    log_down(bus, connection, was_ready, why);
+    figure_set(connected, 0);
+    figure_add(was_ready ? lost : &bus->figures->connect_failures, 1);
+}
+
 static void subscriber_up(void *arg) {
     struct bus *bus = arg;
     figure_set(&bus->figures->subscriber_connected, 1);
@@ -41,9 +48,8 @@ static void subscriber_up(void *arg) {
 static void subscriber_down(void *arg, bool was_ready, int status, const char *why) {
     struct bus *bus = arg;
     (void)status;
-    log_down(bus, "subscriber", was_ready, why);
-    figure_set(&bus->figures->subscriber_connected, 0);
-    figure_add(was_ready ? &bus->figures->subscriber_lost : &bus->figures->connect_failures, 1);
+    gone(bus, "subscriber", was_ready, why, &bus->figures->subscriber_connected,
+         &bus->figures->subscriber_lost);
     probe_lost(bus);
     if (was_ready)
         subscriptions_lost(bus);
@@ -59,9 +65,22 @@ static void publisher_up(void *arg) {
 static void publisher_down(void *arg, bool was_ready, int status, const char *why) {
     struct bus *bus = arg;
     (void)status;
-    log_down(bus, "publisher", was_ready, why);
-    figure_set(&bus->figures->publisher_connected, 0);
-    figure_add(was_ready ? &bus->figures->publisher_lost : &bus->figures->connect_failures, 1);
+    gone(bus, "publisher", was_ready, why, &bus->figures->publisher_connected,
+         &bus->figures->publisher_lost);
+}
+
+static void on_reader_up(void *arg) {
+    struct bus *bus = arg;
+    figure_set(&bus->figures->reader_connected, 1);
+    log_up(bus, "reader");
+    reader_up(bus);
+}
+
+static void on_reader_down(void *arg, bool was_ready, int status, const char *why) {
+    struct bus *bus = arg;
+    (void)status;
+    gone(bus, "reader", was_ready, why, &bus->figures->reader_connected,
+         &bus->figures->reader_lost);
 }
 
 static void nothing_more(void *arg) {
@@ -73,11 +92,14 @@ static void start_connections(struct bus *bus) {
                                                              events_push, nothing_more};
     static const struct redis_client_callbacks publisher = {publisher_up, publisher_down, NULL,
                                                             nothing_more};
+    static const struct redis_client_callbacks reader = {on_reader_up, on_reader_down, NULL,
+                                                         nothing_more};
     bus->connection = (struct redis_conn_options){.url = bus->options.url,
                                                   .client_name = bus->options.node,
                                                   .timeout_ms = bus->options.redis_timeout_ms};
     redis_client_start(&bus->subscriber, &bus->loop, &bus->connection, &subscriber, bus);
     redis_client_start(&bus->publisher, &bus->loop, &bus->connection, &publisher, bus);
+    redis_client_start(&bus->reader, &bus->loop, &bus->connection, &reader, bus);
 }
 
 /* ---- requests ---- */
@@ -86,6 +108,7 @@ static void stop(struct bus *bus) {
     bus->stopping = true;
     redis_client_close(&bus->subscriber);
     redis_client_close(&bus->publisher);
+    redis_client_close(&bus->reader);
     uv_close((uv_handle_t *)&bus->probe.timer, NULL);
     uv_close((uv_handle_t *)&bus->tick, NULL);
     uv_close((uv_handle_t *)&bus->wakeup, NULL);

@@ -1,10 +1,10 @@
 /* The bus: the one thread that speaks to Redis and decides order.
  *
- * It owns the node's Redis connections: one for subscriptions, one for publishing. Workers ask
- * through bus_requests() and are answered in their inboxes (message.h). A topic is subscribed on
- * Redis with its first subscriber in the node and unsubscribed, after a linger, with its last. Each
- * message is decoded once, encoded once in the forms that are wanted, and handed to the workers
- * concerned.
+ * It owns the node's Redis connections: one for subscriptions, one for publishing, one for reading.
+ * Workers ask through bus_requests() and are answered in their inboxes (message.h). A topic is
+ * subscribed on Redis with its first subscriber in the node and unsubscribed, after a linger, with
+ * its last. Each message is decoded once, encoded once in the forms that are wanted, and handed to
+ * the workers concerned.
  *
  * start and stop are the main thread's; the figures and bus_ready() any thread's. */
 #ifndef RELAY_BUS_BUS_H

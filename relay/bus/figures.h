@@ -8,8 +8,10 @@
 struct bus_figures {
     figure subscriber_connected; /* 0 or 1 */
     figure publisher_connected;
+    figure reader_connected;
     figure subscriber_lost; /* working connections lost */
     figure publisher_lost;
+    figure reader_lost;
     figure connect_failures; /* attempts that failed */
     figure topics;           /* subscribed on Redis, lingering ones included */
     figure events_live;

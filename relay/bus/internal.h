@@ -60,6 +60,7 @@ struct bus {
     struct queue requests;
     struct redis_client subscriber;
     struct redis_client publisher;
+    struct redis_client reader;
     struct redis_conn_options connection;
     struct bus_subscription *subscriptions;
     bool subscribe_pending; /* some topics are WANTED */
@@ -86,6 +87,9 @@ void events_push(
 
 /* publish.c */
 void publish_request(struct bus *bus, struct bus_publish *p);
+
+/* reader.c */
+void reader_up(struct bus *bus); /* its connection is new */
 
 /* probe.c */
 void probe_start(struct bus *bus);

@@ -54,6 +54,7 @@ void conn_close(struct conn *c) {
     buf_fini(&c->out);
     wheel_clear(&c->deadline);
     c->state = CONN_CLOSED;
+    log_debug("connection closed", "fd=%d", c->fd);
     unlink_from_server(c);
     uv_close((uv_handle_t *)&c->poll, on_handle_closed);
     close(c->fd);
@@ -349,6 +350,7 @@ void conn_new(struct server *server, int fd, bool loopback) {
     c->surplus = before >= shared->max_connections;
     figure_add(&server->figures->connections, 1);
     figure_add(&server->figures->accepted, 1);
+    log_debug("connection accepted", "fd=%d surplus=%d", fd, c->surplus);
     conn_set_deadline(c, read_timeout(c));
     conn_poll(c);
 }

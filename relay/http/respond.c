@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "relay/base/log.h"
 #include "relay/http/conn.h"
 
 static const char *reason_phrase(int status) {
@@ -37,6 +38,11 @@ void respond_head(const struct conn *c, struct buf *out, int status) {
     origin_put_cors(&c->server->options.origins, readable ? c->request : NULL, out);
 }
 
+/* For the log. Never the query: tokens may stand there. */
+static struct span path_of(const struct conn *c) {
+    return c->head_seen ? request_path(c->request) : (struct span){"", 0};
+}
+
 static bool goes_on(const struct conn *c) {
     return !c->close_after && c->request != NULL && request_state(c->request) == REQUEST_DONE &&
            request_keep_alive(c->request) && !c->surplus &&
@@ -46,6 +52,8 @@ static bool goes_on(const struct conn *c) {
 void respond(struct conn *c, int status, const char *content_type, const char *headers,
              const char *body, size_t len) {
     c->close_after = !goes_on(c);
+    log_debug("request answered", "fd=%d status=%d path=%.*s", c->fd, status, (int)path_of(c).len,
+              path_of(c).data);
     respond_head(c, &c->out, status);
     if (content_type != NULL)
         buf_printf(&c->out, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\n",

@@ -1,0 +1,64 @@
+/* The connection that reads: what kind of server this is, told to the operator each time it is new.
+ *
+ * Apart from the other two, since a large answer on it must delay neither a message nor a publish.
+ * Durable topics will read their logs over it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/base/err.h"
+#include "relay/bus/internal.h"
+
+enum { VALUE_MAX = 64 };
+
+/* The value of `name:` at the beginning of a line of INFO; "" where it is missing. */
+static void info_value(const char *info, const char *name, char value[VALUE_MAX]) {
+    size_t name_len = strlen(name), len = 0;
+    for (const char *line = info; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, name_len) != 0 || line[name_len] != ':')
+            continue;
+        len = strcspn(line + name_len + 1, "\r\n");
+        len = len < VALUE_MAX ? len : VALUE_MAX - 1;
+        memcpy(value, line + name_len + 1, len);
+        break;
+    }
+    value[len] = '\0';
+}
+
+static void judge(const char *version, const char *mode, const char *role, const char *policy,
+                  const char *limit) {
+    if (atoi(version) < 6)
+        log_warn("this Redis is older than any that the relay is tested with; use 6.2 or later",
+                 "version=%s", version);
+    if (strcmp(mode, "cluster") == 0)
+        log_warn("this Redis is a node of a Cluster; the relay treats it as a single server", NULL);
+    if (strcmp(role, "slave") == 0)
+        log_warn("this Redis is a replica: events published on its master arrive, events published "
+                 "through this "
+                 "relay reach nobody else; point --redis at the master",
+                 NULL);
+    if (strcmp(limit, "0") != 0 && strcmp(policy, "noeviction") != 0)
+        log_warn("this Redis may evict keys; set maxmemory-policy noeviction, or durable events "
+                 "can vanish",
+                 "maxmemory_policy=%s", policy);
+}
+
+static void on_info(void *arg, int status, const struct redisReply *reply) {
+    char version[VALUE_MAX], mode[VALUE_MAX], role[VALUE_MAX], policy[VALUE_MAX], limit[VALUE_MAX];
+    (void)arg;
+    if (status != RELAY_OK || reply->type != REDIS_REPLY_STRING)
+        return; /* the rights may not cover INFO; nothing depends on it */
+    info_value(reply->str, "redis_version", version);
+    info_value(reply->str, "redis_mode", mode);
+    info_value(reply->str, "role", role);
+    info_value(reply->str, "maxmemory_policy", policy);
+    info_value(reply->str, "maxmemory", limit);
+    log_info("Redis server", "version=%s mode=%s role=%s", version, mode, role);
+    judge(version, mode, role, policy, limit);
+}
+
+void reader_up(struct bus *bus) {
+    const char *argv[] = {"INFO"};
+    const size_t argv_len[] = {4};
+    redis_client_command(&bus->reader, 1, argv, argv_len, on_info, bus);
+}
