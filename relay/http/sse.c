@@ -97,9 +97,10 @@ static void turn_away(struct conn *c, uint64_t retry_ms, const char *detail) {
     c->close_after = true;
     if (is_event_source(c)) {
         put_stream_head(c, &c->out);
-        put_greeting(c, retry_ms, &c->out);
-        if (is_chunked(c))
-            buf_puts(&c->out, "0\r\n\r\n");
+        if (request_method(c->request) != HTTP_METHOD_HEAD) {
+            put_greeting(c, retry_ms, &c->out);
+            buf_puts(&c->out, is_chunked(c) ? "0\r\n\r\n" : "");
+        }
         conn_start_sending(c);
         return;
     }
