@@ -91,6 +91,7 @@ static size_t on_event(struct hub *hub, struct bus_event *e) {
     const struct hub_topic *t = topic_find(hub, e->topic, e->topic_len);
     if (t == NULL)
         return 0;
+    hub->unflushed_bytes += frame_size(e->frame);
     for (uint32_t i = 0; i < t->len; i++)
         offer(t->slots[i].subscriber, t->slots[i].which, e);
     return t->len;
@@ -171,27 +172,27 @@ static size_t handle(struct hub *hub, struct bus_message *m) {
 
 /* ---- the turn ---- */
 
-static struct subscriber *dirty_pop(struct hub *hub) {
-    struct subscriber *s = hub->dirty;
-    hub->dirty = s->dirty_next;
-    if (hub->dirty == NULL)
-        hub->dirty_tail = &hub->dirty;
-    s->dirty = false;
-    return s;
-}
-
 static void flush(struct hub *hub, unsigned budget) {
     for (unsigned n = 0; n < budget && hub->dirty != NULL; n++) {
         if (n % CLOCK_EVERY == 0)
             hub->now_us = hub->options.now_us();
-        struct subscriber *s = dirty_pop(hub);
+        struct subscriber *s = hub->dirty;
+        subscriber_clear_dirty(s);
         s->stream->ops->flush(s->stream);
     }
+    if (hub->dirty == NULL)
+        hub->unflushed_bytes = 0;
+}
+
+/* Whether another message may be handled before what is queued was offered to the sockets: a burst
+ * must not fill the outbox of a client whose socket is empty. */
+static bool may_push(const struct hub *hub) {
+    return hub->unflushed_bytes < hub->options.outbox_limit_bytes / 4;
 }
 
 bool hub_turn(struct hub *hub) {
     size_t touched = 0;
-    while (hub->inbox != NULL && touched < TURN_PUSHES)
+    while (hub->inbox != NULL && touched < TURN_PUSHES && may_push(hub))
         touched += 1 + handle(hub, inbox_pop(hub));
     flush(hub, TURN_FLUSHES);
     return hub->inbox != NULL || hub->dirty != NULL;

@@ -28,15 +28,15 @@ struct subscriber {
     struct hub *hub;
     struct stream *stream;
     struct subscriber *dirty_next; /* the list of those to be flushed */
+    struct subscriber **dirty_at;  /* what points at it in that list; NULL when it is not there */
     struct outbox outbox;
     struct wheel_entry deadline; /* the next heartbeat, or the end */
     uint64_t heartbeat_due_ms;
     uint64_t end_ms; /* 0: none */
     uint8_t state;   /* enum subscriber_state */
     uint8_t end_why; /* enum hub_end, once end_ms is set */
-    bool dirty;      /* in the dirty list, or being flushed from it */
     bool ping;
-    bool written;         /* since the last heartbeat: then the next one is not needed */
+    bool written;         /* since the last look: then no heartbeat is needed */
     uint32_t unconfirmed; /* subscriptions that are not confirmed */
     uint32_t subscriptions_len;
     struct subscription subscriptions[];
@@ -68,6 +68,7 @@ struct hub {
     struct queue_node **inbox_tail;
     struct subscriber *dirty; /* to be flushed, oldest first */
     struct subscriber **dirty_tail;
+    size_t unflushed_bytes; /* of events, handed to outboxes since the dirty list was empty */
     struct wheel wheel;
     struct rng rng;
     struct bus_event *heartbeat; /* shared by all */
@@ -85,6 +86,7 @@ void topic_leave(struct hub *hub, struct subscription *sub);
 
 /* subscriber.c */
 void subscriber_mark_dirty(struct subscriber *s);
+void subscriber_clear_dirty(struct subscriber *s); /* nothing happens when it is not */
 void subscriber_push(struct subscriber *s, struct bus_event *e);
 void subscriber_take_frame(struct subscriber *s, struct frame *f);
 void subscriber_lag(struct subscriber *s);

@@ -7,12 +7,23 @@
 #include "relay/hub/internal.h"
 
 void subscriber_mark_dirty(struct subscriber *s) {
-    if (s->dirty)
+    if (s->dirty_at != NULL)
         return;
-    s->dirty = true;
     s->dirty_next = NULL;
-    *s->hub->dirty_tail = s;
+    s->dirty_at = s->hub->dirty_tail;
+    *s->dirty_at = s;
     s->hub->dirty_tail = &s->dirty_next;
+}
+
+void subscriber_clear_dirty(struct subscriber *s) {
+    if (s->dirty_at == NULL)
+        return;
+    *s->dirty_at = s->dirty_next;
+    if (s->dirty_next != NULL)
+        s->dirty_next->dirty_at = s->dirty_at;
+    else
+        s->hub->dirty_tail = s->dirty_at;
+    s->dirty_at = NULL;
 }
 
 /* Queue what has to go out whatever the limit: notices, which are small and few. */
@@ -117,15 +128,14 @@ static void finish(struct subscriber *s) {
 }
 
 /* A heartbeat that nobody needs, since something else left or is leaving, is not sent; a client
- * that asked for pings watches for them, and gets each one. */
+ * that asked for pings watches for them, and gets each one. A look in each half of the interval
+ * bounds the silence to the whole of it, and leaves each stream its own phase. */
 static void heartbeat(struct subscriber *s, uint64_t now_ms) {
-    bool idle = outbox_is_empty(&s->outbox) && !s->written;
-    if (s->ping && outbox_is_empty(&s->outbox))
-        subscriber_push(s, s->hub->ping);
-    else if (idle)
-        subscriber_push(s, s->hub->heartbeat);
-    s->written = false;
-    s->heartbeat_due_ms = now_ms + s->hub->options.heartbeat_ms;
+    bool wanted = outbox_is_empty(&s->outbox) && (s->ping || !s->written);
+    if (wanted)
+        subscriber_push(s, s->ping ? s->hub->ping : s->hub->heartbeat);
+    s->written = wanted;
+    s->heartbeat_due_ms = now_ms + s->hub->options.heartbeat_ms / (s->ping ? 1 : 2);
 }
 
 void subscriber_deadline(struct subscriber *s, uint64_t now_ms) {
@@ -168,21 +178,9 @@ struct subscriber *hub_attach(struct hub *hub, const struct hub_subscription_spe
     return s;
 }
 
-static void leave_dirty_list(struct subscriber *s) {
-    struct hub *hub = s->hub;
-    for (struct subscriber **at = &hub->dirty; s->dirty && *at != NULL; at = &(*at)->dirty_next) {
-        if (*at != s)
-            continue;
-        *at = s->dirty_next;
-        if (hub->dirty_tail == &s->dirty_next)
-            hub->dirty_tail = at;
-        return;
-    }
-}
-
 void hub_detach(struct subscriber *s) {
     struct hub *hub = s->hub;
-    leave_dirty_list(s);
+    subscriber_clear_dirty(s);
     wheel_clear(&s->deadline);
     for (uint32_t i = 0; i < s->subscriptions_len; i++)
         topic_leave(hub, &s->subscriptions[i]);

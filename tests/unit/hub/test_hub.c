@@ -351,6 +351,41 @@ static void a_quiet_stream_gets_heartbeats_and_a_busy_one_none(void **state) {
     client_drop(&c);
 }
 
+static void no_silence_is_longer_than_the_heartbeat(void **state) {
+    struct world *w = *state;
+    struct client c;
+    client_open(w, &c, "t", FRAME_FORM_DATA);
+    confirm(w, "t", false);
+    for (int i = 0; i < 10; i++) {
+        say(w, "t", "x", 1);
+        buf_reset(&c.seen);
+        advance(w, HEARTBEAT + 300); /* two looks, each up to a tick late */
+        assert_non_null(strstr(c.seen.data, ":\n\n"));
+    }
+    client_drop(&c);
+}
+
+static void pings_do_not_depend_on_events(void **state) {
+    struct world *w = *state;
+    struct client c;
+    struct hub_topic_name name = {"t", 1};
+    struct hub_subscription_spec spec = {
+        .topics = &name, .topics_len = 1, .ping = true, .opening = frame_raw("open\n", 5)};
+    int pings = 0;
+    c = (struct client){.stream = {&ops}};
+    c.subscriber = hub_attach(w->hub, &spec, &c.stream, w->now_ms);
+    confirm(w, "t", false);
+    for (int i = 0; i < 100; i++) {
+        say(w, "t", "x", 1);
+        advance(w, HEARTBEAT / 10);
+        pings += strstr(c.seen.data, "event: relay.ping\ndata: {}\n\n") != NULL;
+        assert_null(strstr(c.seen.data, ":\n\n"));
+        buf_reset(&c.seen);
+    }
+    assert_in_range(pings, 9, 10);
+    client_drop(&c);
+}
+
 static void drain_ends_every_stream_within_the_window(void **state) {
     struct world *w = *state;
     struct client c[20];
@@ -421,6 +456,8 @@ int main(void) {
         TEST(a_lost_connection_resets_topics_that_carried_live_events),
         TEST(attaching_while_the_connection_is_lost_goes_live_later),
         TEST(a_quiet_stream_gets_heartbeats_and_a_busy_one_none),
+        TEST(no_silence_is_longer_than_the_heartbeat),
+        TEST(pings_do_not_depend_on_events),
         TEST(drain_ends_every_stream_within_the_window),
         TEST(a_client_may_vanish_while_it_is_flushed),
         TEST(detaching_one_that_waits_for_its_flush_leaves_the_others),
