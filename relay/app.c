@@ -21,7 +21,7 @@
 #include "relay/base/rng.h"
 #include "relay/base/wheel.h"
 #include "relay/bus/bus.h"
-#include "relay/embedded_redis.h"
+#include "relay/embedded/embedded.h"
 #include "relay/http/listener.h"
 #include "relay/pages.h"
 #include "relay/redis/url.h"

@@ -5,7 +5,7 @@
 #ifndef RELAY_APP_H
 #define RELAY_APP_H
 
-#include "relay/config.h"
+#include "relay/config/config.h"
 
 enum {
     APP_EXIT_OK = 0,     /* ended by a signal, drained */

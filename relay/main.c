@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "relay/app.h"
-#include "relay/config.h"
+#include "relay/config/config.h"
 
 extern char **environ;
 

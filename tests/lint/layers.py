@@ -20,20 +20,23 @@ ROOMS = {
     "relay/auth": ["relay/base", "relay/wire"],
     "relay/http": ["relay/base", "relay/wire", "relay/sse", "relay/hub", "relay/auth"],
     "relay/admin": ["relay/base", "relay/bus/figures.h", "relay/hub/figures.h", "relay/http/figures.h"],
+    "relay/config": ["relay/base", "relay/wire", "relay/redis"],
+    "relay/embedded": ["relay/base"],
     # The wiring, the files right in relay/, knows every room.
-    "relay": [f"relay/{room}" for room in ("base", "wire", "sse", "redis", "bus", "hub", "auth", "http", "admin")],
+    "relay": [f"relay/{room}" for room in ("base", "wire", "sse", "redis", "bus", "hub", "auth", "http", "admin",
+                                         "config", "embedded")],
     "publisher-cli": ["relay/base", "relay/wire", "relay/redis"],
 }
 
 # A library's headers -> the rooms, or single files without their ending, that may include them.
 LIBRARIES = {
-    r"uv\.h|uv/.*": ["relay/base", "relay/redis", "relay/bus", "relay/http", "relay/admin", "relay", "publisher-cli"],
-    r"jansson\.h": ["relay/wire", "relay/config_file", "publisher-cli"],
+    r"uv\.h|uv/.*": ["relay/base", "relay/redis", "relay/bus", "relay/http", "relay/admin", "relay/embedded", "relay", "publisher-cli"],
+    r"jansson\.h": ["relay/wire", "relay/config/file", "publisher-cli"],
     r"hiredis\.h|hiredis/.*|sds\.h|read\.h": ["relay/redis"],
     r"llhttp\.h|nghttp2/.*": ["relay/http"],
     r"openssl/.*": ["relay/redis", "relay/http"],
     r"sys/socket\.h|sys/un\.h|netinet/.*|netdb\.h": [
-        "relay/base", "relay/redis", "relay/http", "relay/admin", "relay", "publisher-cli"],
+        "relay/base", "relay/redis", "relay/http", "relay/admin", "relay/embedded", "relay", "publisher-cli"],
     r"cmocka\.h": [],
 }
 

@@ -37,7 +37,7 @@ def test_a_violation_is_named(tmp_path, path, text, problem):
 
 @pytest.mark.parametrize("path, text", [
     ("relay/hub/x.c", '#include "relay/bus/message.h"\n#include "relay/hub/hub.h"\n#include <stdlib.h>\n'),
-    ("relay/config_file.c", "#include <jansson.h>\n"),
+    ("relay/config/file.c", "#include <jansson.h>\n"),
     ("relay/app.c", '#include "relay/hub/hub.h"\n#include <uv.h>\n'),
     ("relay/wire/x.c", "#include <jansson.h>\n"),
 ])

@@ -1,11 +1,11 @@
 /* What the operator asked for: options from the command line, the environment and a JSON file.
  *
  * Precedence: command line, then environment (SSE_RELAY_HEARTBEAT), then the file that --config or
- * SSE_RELAY_CONFIG names ("heartbeat"), then the default. One table (config_table.c) drives the
- * reading, the help text, --print-config and relay/OPTIONS.md. Pure but for reading that file:
- * nothing is resolved, opened or bound. init/fini; one thread. */
-#ifndef RELAY_CONFIG_H
-#define RELAY_CONFIG_H
+ * SSE_RELAY_CONFIG names ("heartbeat"), then the default. One table (table.c) drives the
+ * reading, the help text, --print-config and relay/config/OPTIONS.md. Pure but for reading that
+ * file: nothing is resolved, opened or bound. init/fini; one thread. */
+#ifndef RELAY_CONFIG_CONFIG_H
+#define RELAY_CONFIG_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>

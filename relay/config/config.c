@@ -2,7 +2,7 @@
  *
  * The highest source is read first, and whoever sets an option first wins. A value that lost is
  * still read, into a scratch configuration, so that no mistake hides behind another source. */
-#include "relay/config.h"
+#include "relay/config/config.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
-#include "relay/config_table.h"
+#include "relay/config/table.h"
 
 enum { OPTIONS_MAX = 64 };
 

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "relay/config.h"
-#include "relay/config_table.h"
+#include "relay/config/config.h"
+#include "relay/config/table.h"
 #include "tests/unit/unit.h"
 
 enum { TEXT_BYTES = 512 };
@@ -492,13 +492,13 @@ static void test_help_is_complete_and_fits_two_screens(void **state) {
 static void test_reference_page_is_true(void **state) {
     struct world *w = *state;
     char page[1 << 15];
-    FILE *file = fopen("relay/OPTIONS.md", "r");
+    FILE *file = fopen("relay/config/OPTIONS.md", "r");
     assert_non_null(file); /* tests run in the root of the source */
     page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
     fclose(file);
     assert_int_equal(load(w, ARGS("--help-markdown"), NONE), CONFIG_EXIT_OK);
     if (strcmp(page, w->message.data) != 0)
-        fail_msg("relay/OPTIONS.md differs from the options: run `make docs`");
+        fail_msg("relay/config/OPTIONS.md differs from the options: run `make docs`");
 }
 
 int main(void) {

@@ -1,5 +1,5 @@
-/* The rules for options that are texts; see config_check.h, and config.h for addresses. */
-#include "relay/config_check.h"
+/* The rules for options that are texts; see check.h, and config.h for addresses. */
+#include "relay/config/check.h"
 
 #include <arpa/inet.h>
 #include <stdbool.h>
@@ -10,7 +10,7 @@
 
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
-#include "relay/config.h"
+#include "relay/config/config.h"
 #include "relay/redis/url.h"
 #include "relay/wire/names.h"
 

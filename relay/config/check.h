@@ -1,4 +1,4 @@
-/* The rules for options that are texts. For the columns of config_table.c.
+/* The rules for options that are texts. For the columns of table.c.
  *
  * Each returns NULL when @value may stand, or what is wrong with it ("has no port"; static
  * storage), and may rewrite @value in place into its one written form, never longer. Pure; any

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "relay/base/err.h"
-#include "relay/embedded_redis.h"
+#include "relay/embedded/embedded.h"
 #include "tests/unit/unit.h"
 
 enum { PATIENCE_MS = 30000, STEP_MS = 20, TEXT_BYTES = 4096 };

@@ -1,4 +1,4 @@
-/* The process that watches over redis-server and the demo's publishers; see embedded_redis.h.
+/* The process that watches over redis-server and the demo's publishers; see embedded.h.
  *
  * It is forked by embedded_start(), ends with its lifeline, and speaks to the relay through one
  * pipe: a letter, and for all but 'R' a text for people behind it. Main thread of a process that

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "relay/base/err.h"
-#include "relay/config.h"
-#include "relay/config_check.h"
+#include "relay/config/check.h"
+#include "relay/config/config.h"
 #include "tests/unit/unit.h"
 
 struct check_case {

@@ -1,7 +1,7 @@
 /* The options: names, defaults, limits and sentences. Everything else about them is generic. */
-#include "relay/config_table.h"
+#include "relay/config/table.h"
 
-#include "relay/config_check.h"
+#include "relay/config/check.h"
 
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)

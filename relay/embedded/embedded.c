@@ -1,6 +1,6 @@
-/* The relay's side of the private Redis and the demo; see embedded_redis.h, and
- * embedded_supervisor.h for the other side. */
-#include "relay/embedded_redis.h"
+/* The relay's side of the private Redis and the demo; see embedded.h, and
+ * supervisor.h for the other side. */
+#include "relay/embedded/embedded.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -16,7 +16,7 @@
 #include <uv.h>
 
 #include "relay/base/err.h"
-#include "relay/embedded_supervisor.h"
+#include "relay/embedded/supervisor.h"
 
 enum {
     /* Beyond what the supervisor allows its children, three of them at the end. */

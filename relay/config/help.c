@@ -1,8 +1,8 @@
-/* The help and the reference page, made from the table; see config_table.h. */
+/* The help and the reference page, made from the table; see table.h. */
 #include <stdio.h>
 #include <string.h>
 
-#include "relay/config_table.h"
+#include "relay/config/table.h"
 
 enum { HELP_COLUMN = 30 };
 
@@ -72,7 +72,7 @@ static void put_reference_row(const struct option *o, struct buf *out) {
 static const char reference_head[] =
     "# Options of sse-relay\n"
     "\n"
-    "Written by `make docs` from the table in `relay/config_table.c`; a test fails where they "
+    "Written by `make docs` from the table in `relay/config/table.c`; a test fails where they "
     "differ.\n"
     "\n"
     "An option is read from the command line, else from the environment, else from a JSON file:\n"

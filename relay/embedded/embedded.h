@@ -10,8 +10,8 @@
  *
  * start/stop: synchronous, no loop. Main thread, and start before any other thread exists, since
  * the supervisor is a fork without exec. */
-#ifndef RELAY_EMBEDDED_REDIS_H
-#define RELAY_EMBEDDED_REDIS_H
+#ifndef RELAY_EMBEDDED_EMBEDDED_H
+#define RELAY_EMBEDDED_EMBEDDED_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "relay/base/buf.h"
-#include "relay/config.h"
+#include "relay/config/config.h"
 
 /* Before the name of an option in the environment. */
 #define CONFIG_ENV_PREFIX "SSE_RELAY_"
@@ -89,7 +89,7 @@ const struct option *option_find(const char *name, enum option_source source);
 /* The option of @source that may have been meant by @name, or NULL. */
 const struct option *option_find_near(const char *name, enum option_source source);
 
-/* The help (for a terminal), and the reference page (Markdown, relay/OPTIONS.md). */
+/* The help (for a terminal), and the reference page (Markdown, relay/config/OPTIONS.md). */
 void config_put_help(struct buf *out);
 void config_put_reference(struct buf *out);
 

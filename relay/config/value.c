@@ -1,10 +1,10 @@
-/* Values of options: from text into struct config, and back; see config_table.h. */
+/* Values of options: from text into struct config, and back; see table.h. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "relay/base/mem.h"
-#include "relay/config_table.h"
+#include "relay/config/table.h"
 
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "put_number() writes enums as unsigned");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "put_number() writes enums as unsigned");

@@ -1,9 +1,9 @@
-/* The supervisor: see embedded_supervisor.h.
+/* The supervisor: see supervisor.h.
  *
  * Each child's standard output is a pipe into this process, so one poll(2) sees everything: the
  * lifeline's end, what redis-server says (kept for the report when it ends), and that a child ended
  * (its pipe does). No signal handler, and no timer but poll's. */
-#include "relay/embedded_supervisor.h"
+#include "relay/embedded/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>

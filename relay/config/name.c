@@ -1,8 +1,8 @@
-/* How each source writes an option's name, and finding an option by it; see config_table.h. */
+/* How each source writes an option's name, and finding an option by it; see table.h. */
 #include <ctype.h>
 #include <string.h>
 
-#include "relay/config_table.h"
+#include "relay/config/table.h"
 
 static const char env_prefix[] = CONFIG_ENV_PREFIX;
 

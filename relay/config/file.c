@@ -1,4 +1,4 @@
-/* The configuration file: JSON, an object with one member an option; see config_table.h. */
+/* The configuration file: JSON, an object with one member an option; see table.h. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "relay/base/err.h"
-#include "relay/config_table.h"
+#include "relay/config/table.h"
 
 enum { FILE_LIMIT_BYTES = 1 << 20, FILE_STEP_BYTES = 1 << 14 };
 
