@@ -64,6 +64,8 @@ void respond(struct conn *c, int status, const char *content_type, const char *h
         buf_printf(&c->out, "Content-Length: %zu\r\n", len);
     if (c->close_after)
         buf_puts(&c->out, "Connection: close\r\n");
+    else if (request_is_http10(c->request))
+        buf_puts(&c->out, "Connection: keep-alive\r\n"); /* not the default of 1.0 */
     buf_puts(&c->out, "\r\n");
     bool is_head =
         c->request != NULL && c->head_seen && request_method(c->request) == HTTP_METHOD_HEAD;
