@@ -73,6 +73,9 @@ def relay(tmp_path_factory, redis):
         tmp_path_factory.mktemp("relay"), "relay", redis.url, *QUICK_END, "--allow-anonymous-publish"
     )
     yield one.wait_ready()
+    # Whatever the tests did to it: nothing of theirs is left.
+    harness.wait_until(lambda: one.metrics()["sse_relay_connections"] == 1, "the end of all connections")
+    assert one.metrics()["sse_relay_subscribers"] == 0
     finish_all([one])
 
 

@@ -253,6 +253,10 @@ class Relay(Process):
         """Its log, each line parsed: a line that is not JSON fails."""
         return json_lines(self.err)
 
+    def open_files(self):
+        """How many file descriptors it has."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
     def rss_bytes(self):
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024

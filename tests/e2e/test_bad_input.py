@@ -3,6 +3,7 @@ watches: after each attack it still receives what is published.
 """
 
 import json
+import socket
 
 import pytest
 
@@ -210,7 +211,8 @@ def test_client_that_leaves(relay, topic):
         with relay.conn() as conn:
             conn.send(data)
         with relay.conn() as conn:
-            conn.sock.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SOL_SOCKET, SO_LINGER 0: close() resets
+            # With a linger of 0 close() resets.
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             conn.send(data)
 
 

@@ -5,6 +5,7 @@ clients stay connected through all of it, and are told of what they may have mis
 import json
 import re
 import signal
+import socket
 
 import pytest
 
@@ -92,13 +93,52 @@ def test_many_topics_are_subscribed_again(start_relay, own_redis, topic):
     relay = start_relay(redis_url=own_redis.url).wait_ready()
     groups = [[f"{topic}.{g}.{n}" for n in range(100)] for g in range(10)]
     streams = [relay.live(f"/sse?topics={','.join(group)}&as=topic") for group in groups]
+    commands = lambda: int(re.search(r"cmdstat_subscribe:calls=(\d+)", own_redis("INFO", "commandstats").decode())[1])
+    before = commands()
     own_redis("CLIENT", "KILL", "TYPE", "pubsub")
     names = {f"sse:{name}" for group in groups for name in group}
     wait_until(lambda: names <= own_redis.subscriptions().keys(), "all subscriptions")
+    assert commands() - before <= 20
     for stream, group in zip(streams, groups):
         publish_until_received(own_redis, stream, group[0], "first")
         publish_until_received(own_redis, stream, group[-1], "last")
         stream.close()
+
+
+@pytest.mark.parametrize("form", ["topic", "json"])
+def test_resets_have_one_form(start_relay, own_redis, topic, form):
+    """Section 5: a reset is `event: relay.reset` in every form of stream."""
+    relay = start_relay(redis_url=own_redis.url).wait_ready()
+    with relay.live(f"/sse?topic={topic}&as={form}") as stream:
+        own_redis.publish(topic, "x")
+        stream.wait_for(lambda e: not e.name.startswith("relay."))
+        own_redis("CLIENT", "KILL", "TYPE", "pubsub")
+        wait_reset(stream, topic)
+
+
+def test_redis_cuts_a_relay_that_does_not_read(start_relay, own_redis, topic):
+    """Field notes: Redis cuts a subscriber whose output buffer is full; that is a lost connection like another."""
+    own_redis("CONFIG", "SET", "client-output-buffer-limit", "pubsub 1mb 1mb 1")
+    relay = start_relay(redis_url=own_redis.url).wait_ready()
+    with relay.live(topic) as stream:
+        publish_until_received(own_redis, stream, topic, "before")
+        relay.signal(signal.SIGSTOP)
+        wait_until(lambda: own_redis.publish(topic, "x" * 1000000) == 0, "the end of the subscription")
+        relay.signal(signal.SIGCONT)
+        wait_reset(stream, topic)
+        publish_until_received(own_redis, stream, topic, "after")
+
+
+def test_redis_refuses_to_publish(start_relay, own_redis, topic):
+    """A user that may not PUBLISH: a POST says so (502), and without its probe the node is not ready."""
+    own_redis("ACL", "SETUSER", "reader", "on", ">pw", "allchannels", "allkeys", "+@all", "-publish")
+    url = f"redis://reader:pw@127.0.0.1:{own_redis.port}"
+    relay = start_relay("--allow-anonymous-publish", redis_url=url).wait_listening()
+    with relay.live(topic) as stream:
+        answer = relay.post(f"/sse?topic={topic}", b"x")
+        assert answer.status == 502 and "NOPERM" in json.loads(answer.body)["detail"]
+        wait_not_ready(relay)
+        publish_until_received(own_redis, stream, topic, "still streamed")
 
 
 def test_every_connection_is_killed(start_relay, own_redis, topic):
@@ -248,6 +288,57 @@ def test_topic_is_unsubscribed_after_a_linger(start_relay, own_redis, topic):
     with relay.live(topic) as third:
         own_redis.publish(topic, "back again")
         third.wait_data("back again")
+
+
+def test_no_linger(start_relay, own_redis, topic):
+    """The relay: without a linger, subscribing and unsubscribing overtake each other on no account."""
+    relay = start_relay("--linger", "0s", redis_url=own_redis.url).wait_ready()
+    for n in range(200):
+        with relay.live(topic) as stream:
+            own_redis.publish(topic, f"{n}")
+            stream.wait_data(f"{n}")
+
+
+def test_everything_at_once(start_relay, own_redis, topic):
+    """Streams come and go while connections to Redis are killed; in the end everybody who stayed is served."""
+    relay = start_relay("--linger", "50ms", redis_url=own_redis.url).wait_ready()
+    streams = []
+    for round_number in range(8):
+        for n in range(6):
+            names = ",".join(f"{topic}.{(round_number + k * n) % 7}" for k in range(3))
+            streams.append(relay.stream(f"/sse?topics={names}"))
+        own_redis("CLIENT", "KILL", "TYPE", "pubsub" if round_number % 2 else "normal", "SKIPME", "yes")
+        for n in range(7):
+            own_redis.publish(f"{topic}.{n}", f"{round_number}")
+        if round_number % 3 == 0:
+            streams[-1].wait_live()
+        for stream in streams[round_number::3]:
+            stream.close()
+        del streams[round_number::3]
+    for stream in streams:
+        stream.wait_live()
+    for stream in streams:
+        name = json.loads(stream.named("relay.live")[0].data)["topics"][0]
+        publish_until_received(own_redis, stream, name, "the end")
+        assert len(stream.named("relay.live")) == 1
+        stream.close()
+
+
+def test_client_leaves_while_its_publish_is_under_way(start_relay, own_redis, topic):
+    """A client that goes before Redis has answered its POST disturbs nobody; its event is published."""
+    relay = start_relay("--allow-anonymous-publish", redis_url=own_redis.url).wait_ready()
+    with relay.live(topic) as stream:
+        own_redis.pause()
+        for n in range(10):
+            with relay.conn() as conn:
+                conn.request("POST", f"/sse?topic={topic}", body=f"{n}".encode())
+                if n % 2:
+                    conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        wait_until(lambda: relay.metrics()["sse_relay_http_requests_total"] >= 11, "the requests")
+        own_redis.resume()
+        for n in range(0, 10, 2):
+            stream.wait_for(lambda e: e.data.isdigit())
+        publish_until_received(own_redis, stream, topic, "after")
 
 
 def test_reload_does_not_flap(start_relay, own_redis, topic):

@@ -105,6 +105,7 @@ def test_admin_listener(start_relay):
     for path in ("/healthz", "/metrics"):
         admin.request("GET", path)
         assert admin.read_answer().status == 200
+    assert relay.get("/metrics").status == 404 and relay.get("/healthz").status == 200
     admin.request("GET", "/sse?topic=a")
     assert admin.read_answer().status == 404
     admin.close()
@@ -211,18 +212,52 @@ def test_second_signal_ends_at_once(start_relay, topic):
             stream.read_until(lambda: False)
 
 
-def test_requests_in_flight_are_answered(start_relay, topic):
-    """A closing listener answers what the kernel has accepted: of requests sent around SIGTERM none is reset."""
-    relay = start_relay("--drain-grace", "0s", "--drain", "200ms", quick=False).wait_ready()
-    conns = [relay.conn() for _ in range(50)]
-    for conn in conns[:25]:
-        conn.request("GET", "/healthz", [("Connection", "close")])
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_what_the_kernel_has_accepted_is_answered(socket_dir, start_relay, topic, kind):
+    """The relay: connections that wait in the kernel when SIGTERM comes are answered, each and every one: an
+    EventSource is asked to come back soon."""
+    listen = "127.0.0.1:0" if kind == "tcp" else f"unix:{socket_dir}/r.sock"
+    relay = start_relay("--drain-grace", "0s", "--drain", "200ms", listen=listen, quick=False).wait_ready()
+    relay.signal(signal.SIGSTOP)
+    plain, streams = [relay.conn() for _ in range(30)], [relay.conn() for _ in range(30)]
+    for conn in plain:
+        conn.request("GET", "/healthz")
+    for conn in streams:
+        conn.request("GET", f"/sse?topic={topic}", [("Accept", "text/event-stream")])
     relay.signal(signal.SIGTERM)
-    for conn in conns[25:]:
-        conn.request("GET", "/healthz", [("Connection", "close")])
-    for conn in conns:
-        assert conn.read_answer().status in (200, 503)
+    relay.signal(signal.SIGCONT)
+    for conn in plain:
+        assert conn.read_answer().status == 200
         conn.close()
+    for conn in streams:
+        answer = conn.read_answer()
+        assert answer.status == 200 and answer.body.startswith(b"retry: ")
+        conn.close()
+    assert relay.wait() == 0
+
+
+def test_drain_with_a_client_that_never_reads(start_relay, redis, topic):
+    """The end waits for nobody who does not read."""
+    relay = start_relay("--outbox-limit", "64KiB", "--send-buffer", "16KiB", "--write-timeout", "1h").wait_ready()
+    with relay.live(topic, rcvbuf=4096):
+        for _ in range(20):
+            redis.publish(topic, "x" * 60000)
+        wait_until(lambda: relay.metrics()["sse_relay_subscribers_lagging"] == 1, "a full outbox")
+        assert relay.terminate() == 0
+
+
+def test_drain_with_a_publish_under_way(start_relay, own_redis, topic):
+    """The end answers a POST whose fate is not known, or closes its connection; Redis says nothing any more."""
+    relay = start_relay("--allow-anonymous-publish", redis_url=own_redis.url).wait_ready()
+    own_redis.pause()
+    with relay.conn() as conn:
+        conn.request("POST", f"/sse?topic={topic}", body=b"x")
+        wait_until(lambda: relay.metrics()["sse_relay_http_requests_total"] >= 2, "the request")
+        relay.signal(signal.SIGTERM)
+        try:
+            assert conn.read_answer().status in (503, 504)
+        except Closed:
+            pass
     assert relay.wait() == 0
 
 

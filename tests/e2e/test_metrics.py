@@ -116,6 +116,7 @@ def test_log_is_json(start_relay, redis, topic):
     assert len(lines) > 3
     for line in lines:
         assert {"time", "level", "msg"} <= line.keys(), line
+    assert {"stream opened", "stream ended"} <= {line["msg"] for line in lines}
     assert "very private" not in relay.err and "s3cret" not in relay.err
 
 

@@ -1,6 +1,7 @@
 """The stream as seen by one client: heads, first bytes, events and their forms, heartbeats, the end."""
 
 import json
+import socket
 import threading
 from urllib.parse import quote
 
@@ -256,6 +257,8 @@ def test_bytes_after_the_head_are_thrown_away(relay, redis, topic):
 
 def test_endless_bytes_after_the_head_end_the_connection(relay, redis, topic):
     """Bad input: ... up to a limit, behind which the connection ends and nobody else notices."""
+    ended = lambda: relay.metrics().get("sse_relay_disconnects_total", reason="input")
+    before = ended()
     with relay.live(topic) as other, relay.live(topic) as stream:
 
         def pour():
@@ -274,6 +277,7 @@ def test_endless_bytes_after_the_head_end_the_connection(relay, redis, topic):
         pourer.join()
         redis.publish(topic, "unharmed")
         other.wait_data("unharmed")
+        assert ended() == before + 1
 
 
 def test_stream_with_a_body_in_the_request(relay, redis, topic):
@@ -305,6 +309,45 @@ def test_keep_alive(relay):
         assert conn.ended()
 
 
+def test_empty_line_before_a_request(relay):
+    """RFC 9112, 2.2: an empty line before the request line is ignored; old clients send one behind a body."""
+    with relay.conn() as conn:
+        for _ in range(2):
+            conn.send(f"\r\nGET /healthz HTTP/1.1\r\nHost: {conn.host}\r\n\r\n".encode())
+            assert conn.read_answer().status == 200
+
+
+def test_keep_alive_of_http_1_0(relay):
+    """An HTTP/1.0 client that asks for keep-alive is told whether it gets it."""
+    with relay.conn() as conn:
+        conn.request("GET", "/healthz", [("Connection", "keep-alive")], version="1.0")
+        answer = conn.read_answer()
+        assert answer.status == 200
+        if (answer.get("connection") or "").lower() == "keep-alive":
+            conn.request("GET", "/healthz", version="1.0")
+            assert conn.read_answer().status == 200
+        assert conn.ended()
+
+
+def test_half_closed_client(relay, topic):
+    """A client that has said all and shut its side still gets its answers, that of a POST too."""
+    with relay.conn() as conn:
+        conn.request("GET", "/nowhere")
+        conn.request("POST", f"/sse?topic={topic}", body=b"x")
+        conn.sock.shutdown(socket.SHUT_WR)
+        assert [conn.read_answer().status for _ in range(2)] == [404, 200]
+        assert conn.ended()
+
+
+def test_head_of_errors(relay):
+    """HEAD has no body, errors included: what follows on the connection is the next answer."""
+    with relay.conn() as conn:
+        for target, status in (("/nowhere", 404), ("/sse?topic=", 400), ("/", 200), ("/metrics", 200)):
+            conn.request("HEAD", target)
+            answer = conn.read_answer("HEAD")
+            assert answer.status == status and int(answer.get("content-length")) > 0
+
+
 def test_pipelining(relay, topic):
     """The relay: pipelined requests are answered in order, POSTs with bodies too, and a stream as the last."""
     with relay.conn() as conn:
@@ -324,6 +367,13 @@ def test_request_in_single_bytes(relay, topic):
         for byte in f"GET /healthz HTTP/1.1\r\nHost: {conn.host}\r\n\r\n".encode():
             conn.send(bytes([byte]))
         assert conn.read_answer().status == 200
+
+
+def test_absolute_target(relay):
+    """RFC 9112: a target in absolute form, as proxies send it, is understood."""
+    host = "{}:{}".format(*relay.address)
+    assert relay.get(f"http://{host}/healthz").status == 200
+    assert relay.get("http://evil.example/healthz").status in (400, 421)
 
 
 def test_many_streams(relay, redis, topic):
