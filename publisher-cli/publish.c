@@ -131,9 +131,9 @@ static void on_answer(void *arg, int status, const redisReply *reply) {
             snprintf(run->refusal, sizeof(run->refusal), "%s", reply->str);
         }
         stop(run, EXIT_REFUSED);
-    } else if (!run->is_endless) { /* on_down() follows, or we are closing */
+    } else {
         run->lost++;
-        stop(run, EXIT_UNREACHABLE);
+        return; /* on_down() follows, or we are closing */
     }
     close_when_answered(run);
 }
@@ -218,7 +218,9 @@ static void on_up(void *arg) {
 static void on_down(void *arg, bool was_ready, int status, const char *why) {
     struct run *run = arg;
     const char *address = run->address.data;
-    if (was_ready && run->is_endless) {
+    if (run->is_stopping && run->is_endless) {
+        close_all(run);
+    } else if (was_ready && run->is_endless) {
         complain(run, "lost Redis at %s: %s; connecting again", address, why);
     } else if (was_ready) {
         complain(run, "lost Redis at %s: %s", address, why);
@@ -283,7 +285,7 @@ static void report(struct run *run) {
                  "lines %" PRIu64 " to %" PRIu64 " may be published or not: their answers were "
                  "lost; what follows them is not",
                  run->sent - run->lost + 1, run->sent);
-    else if (run->lost > 0)
+    else if (run->lost > 0 && !run->is_endless)
         complain(run, "the event may be published or not: its answer was lost");
 }
 

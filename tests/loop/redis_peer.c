@@ -107,6 +107,9 @@ static void play(struct peer_connection *c) {
         case PEER_SEND_MANY:
             send_text(c, c->step->text, c->step->count);
             break;
+        case PEER_REPEAT:
+            c->step -= c->step->count + 1; /* the one to go back to comes next */
+            break;
         case PEER_CLOSE:
             close_gently(c);
             c->step++;

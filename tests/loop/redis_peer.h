@@ -15,6 +15,7 @@ enum peer_action {
     PEER_EXPECT,  /* wait until text was received (behind what was expected before) */
     PEER_SEND,
     PEER_SEND_MANY, /* text @count times */
+    PEER_REPEAT,    /* go back @count steps, for ever */
     PEER_CLOSE
 };
 
