@@ -30,7 +30,8 @@ ROOMS = {
 
 # A library's headers -> the rooms, or single files without their ending, that may include them.
 LIBRARIES = {
-    r"uv\.h|uv/.*": ["relay/base", "relay/redis", "relay/bus", "relay/http", "relay/admin", "relay", "publisher-cli"],
+    r"uv\.h|uv/.*": ["relay/base", "relay/redis", "relay/bus", "relay/http", "relay/admin", "relay/embedded",
+                     "relay", "publisher-cli"],
     r"jansson\.h": ["relay/wire", "relay/config/file", "publisher-cli"],
     r"hiredis\.h|hiredis/.*|sds\.h|read\.h": ["relay/redis"],
     r"llhttp\.h|nghttp2/.*": ["relay/http"],
