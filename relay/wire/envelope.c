@@ -145,8 +145,8 @@ void envelope_fini(struct envelope *e) {
     *e = (struct envelope){.owned = NULL};
 }
 
-void envelope_encode_live(struct buf *out, const struct event *event) {
-    buf_puts(out, "sse1 - - {");
+void envelope_encode_json(struct buf *out, const struct event *event) {
+    buf_putc(out, '{');
     if (event->name_len > 0) {
         buf_puts(out, "\"event\":");
         buf_put_json(out, event->name, event->name_len);
@@ -157,4 +157,9 @@ void envelope_encode_live(struct buf *out, const struct event *event) {
     if (event->retry_ms > 0)
         buf_printf(out, ",\"retry\":%u", (unsigned)event->retry_ms);
     buf_putc(out, '}');
+}
+
+void envelope_encode_live(struct buf *out, const struct event *event) {
+    buf_puts(out, "sse1 - - ");
+    envelope_encode_json(out, event);
 }

@@ -53,8 +53,11 @@ int envelope_decode(const char *message, size_t len, struct envelope *out, const
 /* Nothing happens where it was done already. */
 void envelope_fini(struct envelope *e);
 
-/* Append the envelope of a live event (id and prev `-`). @event must have passed
- * event_name_check(), retry_check() and data_check(). */
+/* Append the JSON of @event, which must have passed event_name_check(), retry_check() and
+ * data_check(). */
+void envelope_encode_json(struct buf *out, const struct event *event);
+
+/* Append the envelope of a live event (id and prev `-`), as envelope_encode_json(). */
 void envelope_encode_live(struct buf *out, const struct event *event);
 
 #endif

@@ -37,3 +37,33 @@ void names_probe_channel(struct buf *out, const char *prefix, const char *node) 
     buf_puts(out, ":relay.");
     buf_puts(out, node);
 }
+
+/* `<prefix>:{<tag>}:<kind>`, and the name behind it. */
+static void put_key(struct buf *out, const char *prefix, const char *tag, const char *kind,
+                    const char *name, size_t name_len) {
+    buf_puts(out, prefix);
+    buf_puts(out, ":{");
+    buf_puts(out, tag);
+    buf_puts(out, "}:");
+    buf_puts(out, kind);
+    buf_append(out, name, name_len);
+}
+
+void names_log(struct buf *out, const char *prefix, const char *tag, const char *topic,
+               size_t topic_len) {
+    put_key(out, prefix, tag, "log:", topic, topic_len);
+}
+
+void names_last(struct buf *out, const char *prefix, const char *tag, const char *topic,
+                size_t topic_len) {
+    put_key(out, prefix, tag, "last:", topic, topic_len);
+}
+
+void names_clock(struct buf *out, const char *prefix, const char *tag) {
+    put_key(out, prefix, tag, "clock", "", 0);
+}
+
+void names_once(struct buf *out, const char *prefix, const char *tag, const char *key,
+                size_t key_len) {
+    put_key(out, prefix, tag, "once:", key, key_len);
+}

@@ -1,4 +1,4 @@
-/* Names in Redis: channels now, keys of logs and clocks with durable topics.
+/* Names in Redis: channels, and the keys of a domain's logs and clock.
  *
  * Pure; any thread. The prefix is configuration (`sse` by default) and passed in. */
 #ifndef RELAY_WIRE_NAMES_H
@@ -26,5 +26,15 @@ bool names_topic_of_channel(const char *prefix, const char *channel, size_t chan
 /* Append the channel of a relay's own probes: `<prefix>:relay.<node>`. No topic can take this name.
  */
 void names_probe_channel(struct buf *out, const char *prefix, const char *node);
+
+/* Append the keys of the domain @tag (design: "Contract with Redis"; outside Cluster there is one,
+ * "0"): `<prefix>:{<tag>}:log:<topic>`, `…:last:<topic>`, `…:clock`, `…:once:<key>`. */
+void names_log(struct buf *out, const char *prefix, const char *tag, const char *topic,
+               size_t topic_len);
+void names_last(struct buf *out, const char *prefix, const char *tag, const char *topic,
+                size_t topic_len);
+void names_clock(struct buf *out, const char *prefix, const char *tag);
+void names_once(struct buf *out, const char *prefix, const char *tag, const char *key,
+                size_t key_len);
 
 #endif
