@@ -210,6 +210,12 @@ static void start_bus(struct app *app) {
                                             .node = app->node,
                                             .redis_timeout_ms = config->redis_timeout_ms,
                                             .linger_ms = config->linger_ms,
+                                            .history = config->history,
+                                            .ttl_ms = config->ttl_ms,
+                                            .memory_ms = config->memory_ms,
+                                            .replay_limit = config->replay_limit,
+                                            .ring_topic_bytes = config->ring_topic,
+                                            .ring_node_bytes = config->ring_node,
                                             .inboxes = app->inboxes,
                                             .workers = app->workers_len};
     app->bus = bus_start(&app->bus_options, &app->bus_figures);

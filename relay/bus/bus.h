@@ -26,7 +26,13 @@ struct bus_options {
     const char *node; /* this node's name: its probe channel and its name in CLIENT LIST */
     uint64_t redis_timeout_ms;
     uint64_t linger_ms;
-    struct queue **inboxes; /* one per worker; they live until after bus_stop() */
+    uint64_t
+        history; /* events that a topic keeps, and for how long, where a publish does not say */
+    uint64_t ttl_ms;
+    uint64_t memory_ms;                       /* how long Redis knows a topic's last id */
+    uint64_t replay_limit;                    /* events of one reconnect; 0: no limit */
+    size_t ring_topic_bytes, ring_node_bytes; /* of recent events, per topic and in all */
+    struct queue **inboxes;                   /* one per worker; they live until after bus_stop() */
     unsigned workers;
 };
 

@@ -242,6 +242,14 @@ static bool check_together(struct loader *l) {
     for (size_t i = 0; i < l->config.cors_origins.len; i++)
         if (l->config.cors_origins.len > 1 && strcmp(l->config.cors_origins.items[i], "*") == 0)
             return refuse(l, cors, *source_of(l, cors), "*", "stands beside other origins");
+    if (l->config.ttl_ms > l->config.memory_ms) {
+        const struct option *ttl = option_named("--ttl"), *memory = option_named("--memory");
+        put_subject(l, ttl, *source_of(l, ttl), NULL);
+        buf_puts(l->message, " is longer than ");
+        put_subject(l, memory, *source_of(l, memory), NULL);
+        buf_puts(l->message, "; allowed: no event outlives the memory");
+        return false;
+    }
     if (l->config.embedded_redis && *source_of(l, redis) > FROM_DEFAULT) {
         put_subject(l, embedded, *source_of(l, embedded), NULL);
         buf_puts(l->message, " starts a Redis of its own, and ");

@@ -63,6 +63,13 @@ struct config {
     uint64_t max_age_ms; /* 0: never */
     uint64_t linger_ms;  /* a topic stays subscribed for this long after its last subscriber */
 
+    /* Durable topics. */
+    unsigned history; /* events that a topic keeps, where a publish does not say */
+    uint64_t ttl_ms;  /* and for how long; at most memory_ms */
+    uint64_t memory_ms;
+    unsigned replay_limit;        /* events of one reconnect; 0: none */
+    size_t ring_topic, ring_node; /* bytes of recent events per topic, and in all */
+
     /* Limits. */
     unsigned workers;         /* 0: one per core */
     unsigned max_connections; /* 0: the file descriptor limit minus a reserve */

@@ -350,11 +350,14 @@ static void test_files_that_cannot_be_read(void **state) {
     assert_non_null(strstr(w->message.data, " is larger than 1MiB\n"));
 }
 
-/* Whether option @o takes @value and @unit. */
+/* Whether option @o takes @value and @unit, by itself: the options that bound it are out of its
+ * way.
+ */
 static bool takes(struct world *w, const struct option *o, uint64_t value, const char *unit) {
     char argument[128];
     snprintf(argument, sizeof(argument), "--%s=%llu%s", o->name, (unsigned long long)value, unit);
-    enum config_action action = load(w, ARGS(argument), NONE);
+    enum config_action action =
+        load(w, ARGS(argument), LIST("SSE_RELAY_TTL=1s", "SSE_RELAY_MEMORY=365d"));
     assert_true(action == CONFIG_RUN || strstr(w->message.data, "is out of range") != NULL);
     return action == CONFIG_RUN;
 }
@@ -419,6 +422,20 @@ static void test_embedded_redis_excludes_another(void **state) {
                    "\"redis://***@h\" (environment variable SSE_RELAY_REDIS) names another; "
                    "allowed: one of the two");
     assert_runs(w, ARGS("--no-embedded-redis"), LIST("SSE_RELAY_REDIS=redis://h"));
+}
+
+static void test_no_event_outlives_the_memory(void **state) {
+    struct world *w = *state;
+    assert_refuses(w, ARGS("--ttl=8d"), LIST("SSE_RELAY_MEMORY=2h"),
+                   "--ttl (command line) is longer than --memory (environment variable "
+                   "SSE_RELAY_MEMORY); allowed: no event outlives the memory");
+    assert_refuses(w, ARGS("--memory=30m"), NONE,
+                   "--ttl is longer than --memory (command line); allowed: no event outlives the "
+                   "memory");
+    assert_runs(w, ARGS("--ttl=2h", "--memory=2h", "--history=7"), NONE);
+    assert_int_equal(w->config.ttl_ms, 7200000);
+    assert_int_equal(w->config.memory_ms, 7200000);
+    assert_int_equal(w->config.history, 7);
 }
 
 static void test_star_stands_alone(void **state) {
@@ -518,6 +535,7 @@ int main(void) {
         TEST(test_every_range),
         TEST(test_secrets_are_not_shown),
         TEST(test_embedded_redis_excludes_another),
+        TEST(test_no_event_outlives_the_memory),
         TEST(test_star_stands_alone),
         TEST(test_actions),
         TEST(test_nothing_is_handed_out_but_to_run),
