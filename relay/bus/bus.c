@@ -51,8 +51,12 @@ static void subscriber_down(void *arg, bool was_ready, int status, const char *w
     gone(bus, "subscriber", was_ready, why, &bus->figures->subscriber_connected,
          &bus->figures->subscriber_lost);
     probe_lost(bus);
-    if (was_ready)
-        subscriptions_lost(bus);
+    if (!was_ready)
+        return;
+    subscriptions_lost(bus);
+    /* What is read from now on must come from the server that we shall be subscribed to. */
+    bus->domain.known = false;
+    redis_client_reconnect(&bus->reader);
 }
 
 static void publisher_up(void *arg) {
@@ -74,6 +78,8 @@ static void on_reader_up(void *arg) {
     figure_set(&bus->figures->reader_connected, 1);
     log_up(bus, "reader");
     reader_up(bus);
+    bus->domain.known = false;
+    history_resume(bus);
 }
 
 static void on_reader_down(void *arg, bool was_ready, int status, const char *why) {
@@ -111,6 +117,7 @@ static void stop(struct bus *bus) {
     redis_client_close(&bus->reader);
     uv_close((uv_handle_t *)&bus->probe.timer, NULL);
     uv_close((uv_handle_t *)&bus->tick, NULL);
+    uv_close((uv_handle_t *)&bus->replays_turn, NULL);
     uv_close((uv_handle_t *)&bus->wakeup, NULL);
 }
 
@@ -121,6 +128,9 @@ static void handle(struct bus *bus, struct bus_request *r) {
     case BUS_UNSUBSCRIBE:
         subscriptions_request(bus, (struct bus_subscribe *)r);
         free(r);
+        break;
+    case BUS_REPLAY:
+        replay_request(bus, (struct bus_replay *)r);
         break;
     case BUS_PUBLISH:
         publish_request(bus, (struct bus_publish *)r);
@@ -143,6 +153,10 @@ static void on_wakeup(uv_async_t *wakeup) {
         subscriptions_send(bus);
 }
 
+static void on_replays_turn(uv_check_t *turn) {
+    replay_serve(turn->data);
+}
+
 static void on_tick(uv_timer_t *tick) {
     struct bus *bus = tick->data;
     wheel_advance(&bus->wheel, clock_mono_ms(), subscriptions_linger_over, bus);
@@ -157,7 +171,9 @@ static void run(void *arg) {
 }
 
 static void bus_free(struct bus *bus) {
+    replay_free_all(bus);
     subscriptions_free(bus);
+    domain_fini(&bus->domain);
     queue_fini(&bus->requests);
     buf_fini(&bus->probe.channel);
     int rc = uv_loop_close(&bus->loop);
@@ -178,7 +194,9 @@ struct bus *bus_start(const struct bus_options *options, struct bus_figures *fig
     queue_init(&bus->requests, SIZE_MAX, SIZE_MAX, &bus->wakeup);
     wheel_init(&bus->wheel, clock_mono_ms());
     uv_timer_init(&bus->loop, &bus->tick);
-    bus->tick.data = bus;
+    uv_check_init(&bus->loop, &bus->replays_turn);
+    bus->tick.data = bus->replays_turn.data = bus;
+    uv_check_start(&bus->replays_turn, on_replays_turn);
     uv_timer_start(&bus->tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
     probe_start(bus);
     if (uv_thread_create(&bus->thread, run, bus) != 0) {

@@ -18,7 +18,7 @@ static void malformed(struct bus *bus, const struct bus_subscription *s, const c
 
 /* The queue of a worker that does not keep up is full: the event is dropped for it, and a mark at
  * the tail of its queue tells its subscribers in their order. */
-static void overflow(struct bus *bus, struct bus_subscription *s, unsigned worker) {
+static void overflow(struct bus *bus, struct bus_subscription *s, unsigned worker, bool live) {
     uint64_t suppressed;
     figure_add(&bus->figures->events_dropped, 1);
     if (log_limit_pass(&bus->overflow_log, clock_mono_ms(), LOG_EVERY_MS, &suppressed))
@@ -28,25 +28,43 @@ static void overflow(struct bus *bus, struct bus_subscription *s, unsigned worke
     if (s->interests[worker].gap_told)
         return;
     s->interests[worker].gap_told = true;
-    struct bus_topic *gap = bus_topic_new(BUS_GAP, s->topic, s->topic_len);
-    queue_push_control(bus->options.inboxes[worker], &gap->base.node);
+    subscriptions_tell_gap(s, worker, live ? RESET_LIVE : 0);
 }
 
 /* Takes @frame over. */
-static void hand_over(struct bus *bus, struct bus_subscription *s, struct frame *frame) {
+void events_hand_over(struct bus_subscription *s, struct frame *frame, const struct event_id *id) {
+    struct bus *bus = s->bus;
     uint64_t now_us = clock_mono_us();
     for (unsigned w = 0; w < bus->options.workers; w++) {
         if (s->interests[w].forms == 0)
             continue;
         struct bus_event *e = bus_event_new(frame_ref(frame), s->topic, s->topic_len, now_us);
+        e->durable = id != NULL;
+        if (id != NULL)
+            e->id = *id;
         if (queue_push(bus->options.inboxes[w], &e->base.node, frame_size(frame)) == RELAY_OK) {
             s->interests[w].gap_told = false;
         } else {
             bus_event_unref(e);
-            overflow(bus, s, w);
+            overflow(bus, s, w, id == NULL);
         }
     }
     frame_unref(frame);
+}
+
+static void live_event(struct bus *bus, struct bus_subscription *s,
+                       const struct envelope *envelope) {
+    struct frame_source source = {.topic = s->topic,
+                                  .topic_len = s->topic_len,
+                                  .event = envelope->event,
+                                  .time_ms = clock_wall_ms()};
+    struct frame *frame = frame_encode(&source, s->forms);
+    if (frame == NULL) {
+        malformed(bus, s, "no memory to encode it");
+        return;
+    }
+    s->carried_live = true;
+    events_hand_over(s, frame, NULL);
 }
 
 static void message(struct bus *bus, struct bus_subscription *s, const redisReply *payload) {
@@ -57,21 +75,11 @@ static void message(struct bus *bus, struct bus_subscription *s, const redisRepl
         malformed(bus, s, why != NULL ? why : relay_strerror(rc));
         return;
     }
-    struct frame_source source = {.topic = s->topic,
-                                  .topic_len = s->topic_len,
-                                  .event = envelope.event,
-                                  .id = envelope.durable ? envelope.id : NULL,
-                                  .id_len = envelope.id_len,
-                                  .time_ms = clock_wall_ms()};
-    struct frame *frame = frame_encode(&source, s->forms);
-    if (frame == NULL) {
-        malformed(bus, s, "no memory to encode it");
-    } else {
-        figure_add(envelope.durable ? &bus->figures->events_durable : &bus->figures->events_live,
-                   1);
-        s->carried_live = s->carried_live || !envelope.durable;
-        hand_over(bus, s, frame);
-    }
+    figure_add(envelope.durable ? &bus->figures->events_durable : &bus->figures->events_live, 1);
+    if (envelope.durable)
+        history_event(s, &envelope, payload);
+    else
+        live_event(bus, s, &envelope);
     envelope_fini(&envelope);
 }
 

@@ -16,6 +16,7 @@ struct bus_figures {
     figure topics;           /* subscribed on Redis, lingering ones included */
     figure events_live;
     figure events_durable;
+    figure gaps; /* of durable topics, filled from their logs */
     figure events_malformed;
     figure events_dropped; /* not queued for a worker: its queue was full */
     figure published;      /* answers to publishes */

@@ -9,15 +9,18 @@
 #include "relay/base/wheel.h"
 #include "relay/bus/bus.h"
 #include "relay/bus/message.h"
+#include "relay/bus/ring.h"
 #include "relay/redis/client.h"
 #include "relay/redis/reply.h"
+#include "relay/wire/envelope.h"
+
+#define BUS_TAG "0" /* of keys: one domain, outside Cluster */
 
 /* What one worker wants of a topic. */
 struct bus_interest {
-    uint64_t serial; /* of its SUBSCRIBE, echoed in CONFIRMED */
-    unsigned forms;  /* 0: nothing */
-    bool gap_told;   /* a GAP is the last thing it was sent about this topic: another would say
-                        nothing new */
+    unsigned forms; /* bit set of enum frame_form; 0: nothing */
+    bool gap_told;  /* a GAP is the last thing it was sent about this topic: another would say
+                       nothing new */
 };
 
 enum bus_topic_state {
@@ -26,19 +29,55 @@ enum bus_topic_state {
     BUS_TOPIC_CONFIRMED
 };
 
+/* How much the bus knows of a topic's durable events. */
+enum history_state {
+    HISTORY_UNKNOWN, /* nothing may be said; to be read once the topic is confirmed and the clock
+                        known */
+    HISTORY_READING, /* its last id, or what is missing of its log, is being read */
+    HISTORY_SYNCED   /* the ring's top is the topic's latest, and every later event arrives on the
+                        channel */
+};
+
+/* A durable message that came while its topic was being read. */
+struct pending_message {
+    struct pending_message *next, *prev;
+    size_t len;
+    char bytes[];
+};
+
 /* A topic that some worker wants, or did until lately. */
 struct bus_subscription {
     UT_hash_handle hh;
     enum bus_topic_state state;
     bool carried_live; /* a live event came since it was subscribed */
-    bool lost;         /* it was confirmed on a connection that was lost */
     unsigned forms;    /* wanted by any worker */
     unsigned wanted;   /* workers that want it */
     struct bus *bus;
     struct wheel_entry linger;
+    enum history_state history;
+    struct ring ring;
+    bool known;    /* the ring's top was the latest once: what came behind it can be filled in */
+    bool extended; /* as far back as its bytes allow, or the log goes */
+    bool reaches_back;               /* the log holds nothing at or below the ring's floor */
+    struct history_read *read;       /* under way for this topic; NULL: none */
+    struct pending_message *pending; /* oldest first */
+    size_t pending_bytes;
+    bool pending_lost; /* some did not fit: what is missing has to be read again */
     size_t topic_len;
     char *topic;
     struct bus_interest interests[]; /* per worker */
+};
+
+/* The order of ids: what is known of the domain's clock. */
+struct domain {
+    bool known;  /* read since the connections are what they are */
+    bool exists; /* there is a clock: durable events were published, or can be */
+    uint64_t reads_sent, reads_done; /* of the clock, ever */
+    struct event_id position; /* the greatest id known; its birth and epoch are the domain's */
+    struct event_id
+        *notes; /* the last id before each epoch; .epoch is that which began behind it */
+    size_t notes_len;
+    uint64_t memory_ms; /* how long the last id of a topic is kept */
 };
 
 /* The probe: a nonce through the publish path to the node's own channel. */
@@ -64,7 +103,12 @@ struct bus {
     struct redis_conn_options connection;
     struct bus_subscription *subscriptions;
     bool subscribe_pending; /* some topics are WANTED */
-    struct wheel wheel;     /* lingers */
+    struct domain domain;
+    struct waiting *waiting; /* replays that wait for something, oldest first */
+    bool replays_due;        /* something changed that they may have waited for */
+    uv_check_t replays_turn;
+    size_t ring_bytes;  /* of all rings */
+    struct wheel wheel; /* lingers */
     uv_timer_t tick;
     struct bus_probe probe;
     struct log_limit malformed_log;
@@ -80,8 +124,55 @@ void subscriptions_lost(struct bus *bus); /* the connection is gone */
 void subscriptions_free(struct bus *bus);
 void subscriptions_linger_over(struct wheel_entry *e, uint64_t now_ms, void *ctx);
 struct bus_subscription *subscriptions_find(struct bus *bus, const char *channel, size_t len);
+struct bus_subscription *subscriptions_find_topic(struct bus *bus, const char *topic, size_t len);
+void subscriptions_tell_gap(struct bus_subscription *s, unsigned worker, unsigned reasons);
+void subscriptions_tell_gap_to_all(struct bus_subscription *s, unsigned reasons);
+
+/* clock.c */
+void clock_read(struct bus *bus);
+void domain_fini(struct domain *d);
+struct event_id domain_zero(const struct domain *d); /* below every id of this birth */
+void domain_advance(struct domain *d, const struct event_id *id);
+
+/* Where a cursor stands: @pos is set to where a replay goes on from. Returns the reasons for a
+ * reset, 0: none. */
+unsigned domain_place(const struct domain *d, const struct event_id *cursor, struct event_id *pos);
+
+/* history.c */
+void history_clock_known(
+    struct bus *bus, const struct event_id *position); /* the script's answer on a new connection */
+void history_restart(
+    struct bus *bus); /* another epoch or birth, or another connection: read everything anew */
+void history_resume(
+    struct bus *bus); /* the reading connection, or the clock, is there: read what has to be read */
+void history_begin(struct bus_subscription *s); /* a topic was confirmed */
+void history_event(struct bus_subscription *s, const struct envelope *envelope,
+                   const redisReply *message);
+void history_extend(
+    struct bus_subscription *s); /* read backwards into the ring, as far as it may grow */
+void history_free(struct bus_subscription *s);
+bool history_keep_within(struct bus_subscription *s); /* the bounds of rings */
+
+/* logs.c: entries of a log, as XRANGE and XREVRANGE give them */
+struct log_entry {
+    struct event_id id, prev;
+    const char *json; /* borrowed from the reply */
+    size_t json_len;
+};
+bool log_entry_parse(const struct domain *d, const redisReply *reply, struct log_entry *out);
+void log_entry_message(const struct log_entry *e, struct buf *out); /* as it stood on the channel */
+int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,
+             const struct event_id *from, const struct event_id *to, size_t count,
+             redis_reply_cb cb, void *arg);
+
+/* replay.c */
+void replay_request(struct bus *bus, struct bus_replay *r); /* takes it over */
+void replay_serve(struct bus *bus);                         /* whoever can be answered now */
+void replay_free_all(struct bus *bus);
 
 /* events.c */
+void events_hand_over(struct bus_subscription *s, struct frame *frame,
+                      const struct event_id *id); /* id NULL: live */
 void events_push(
     void *arg, const struct redisReply *reply); /* whatever comes on the subscription connection */
 

@@ -15,14 +15,15 @@
 
 #include "relay/base/queue.h"
 #include "relay/sse/frame.h"
+#include "relay/wire/cursor.h"
+#include "relay/wire/reset.h"
 
 /* ---- bus to worker ---- */
 
 enum bus_message_kind {
-    BUS_EVENT,     /* struct bus_event: a frame for the subscribers of its topic */
-    BUS_CONFIRMED, /* struct bus_topic: Redis confirmed the topic; frames in `forms` follow */
-    BUS_LOST, /* struct bus_message: the subscription connection is gone; no topic is confirmed */
-    BUS_GAP,  /* struct bus_topic: live events of the topic were dropped here */
+    BUS_EVENT, /* struct bus_event: a frame for the subscribers of its topic */
+    BUS_GAP,   /* struct bus_gap: from here on nothing is certain on this topic; ask for a replay */
+    BUS_REPLAYED, /* struct bus_replayed: the answer to a BUS_REPLAY */
     BUS_PUBLISHED /* struct bus_publish comes back with its status */
 };
 
@@ -37,19 +38,34 @@ struct bus_event {
     struct bus_message base;
     uint32_t refs; /* the worker's: its own while it handles the message, and one per outbox */
     uint32_t topic_len;
+    uint32_t
+        count; /* events in the frame: 1, more for a slice of a replay, 0 for notices of our own */
+    bool durable; /* id is set */
     struct frame *frame;
-    uint64_t received_us; /* when Redis's bytes were read; 0 for frames of the worker's own */
-    char topic[];         /* topic_len bytes */
+    uint64_t received_us; /* when Redis's bytes were read; 0 where that means nothing */
+    struct event_id id;
+    char topic[]; /* topic_len bytes */
 };
 
-struct bus_topic {
+struct bus_gap {
     struct bus_message base;
-    uint64_t serial; /* CONFIRMED: that of the SUBSCRIBE which it answers */
-    unsigned forms;  /* CONFIRMED: the forms that frames have from here on */
-    bool live_gap;   /* CONFIRMED: the connection had been lost, and the topic carried live events
-                        before */
+    unsigned reasons; /* bit set of enum reset_reason: what subscribers are told when they are live
+                         again */
     size_t topic_len;
     char topic[];
+};
+
+/* A step of a replay. The slice, if any, is to be sent; the subscriber's cursor is then @cursor. */
+struct bus_replayed {
+    struct bus_message base;
+    uint64_t token;          /* of the request */
+    struct bus_event *slice; /* many events in one frame, or NULL; its id is the last event's */
+    bool has_cursor;         /* false where the domain has no clock yet */
+    bool live; /* nothing is missing any more: from this place in the queue on, events follow */
+    struct event_id cursor; /* behind the slice */
+    struct event_id start;  /* before it: where the stream goes on after a reset */
+    size_t resets_len;      /* 0, or the number of topics of the request */
+    unsigned char resets[]; /* reasons per topic of the request; told before the slice */
 };
 
 /* Wrap @frame, whose reference it takes over. One reference. Any thread; never NULL. */
@@ -67,17 +83,18 @@ static inline void bus_event_unref(struct bus_event *e) {
         bus_event_free(e);
 }
 
-struct bus_message *bus_lost_new(void);
-struct bus_topic *bus_topic_new(enum bus_message_kind kind, const char *topic, size_t topic_len);
+struct bus_gap *bus_gap_new(const char *topic, size_t topic_len, unsigned reasons);
+struct bus_replayed *bus_replayed_new(uint64_t token, size_t resets_len);
+void bus_replayed_free(struct bus_replayed *m);
 
 /* ---- worker to bus ---- */
 
 enum bus_request_kind {
-    BUS_SUBSCRIBE,   /* struct bus_subscribe: this worker wants the topic in these forms too;
-                        CONFIRMED answers */
+    BUS_SUBSCRIBE,   /* struct bus_subscribe: this worker wants the topic, in these forms too */
     BUS_UNSUBSCRIBE, /* struct bus_subscribe: this worker wants the topic no more */
-    BUS_PUBLISH,     /* struct bus_publish; PUBLISHED answers */
-    BUS_STOP         /* struct bus_request: end the bus; from the application, not from workers */
+    BUS_REPLAY,  /* struct bus_replay; REPLAYED answers, unless a topic was given up meanwhile */
+    BUS_PUBLISH, /* struct bus_publish; PUBLISHED answers */
+    BUS_STOP     /* struct bus_request: end the bus; from the application, not from workers */
 };
 
 struct bus_request {
@@ -88,8 +105,6 @@ struct bus_request {
 
 struct bus_subscribe {
     struct bus_request base;
-    uint64_t
-        serial; /* the worker's: tells a topic from one of the same name that it gave up before */
     unsigned forms; /* bit set of enum frame_form */
     size_t topic_len;
     char topic[];
@@ -97,6 +112,22 @@ struct bus_subscribe {
 
 struct bus_subscribe *bus_subscribe_new(enum bus_request_kind kind, const char *topic,
                                         size_t topic_len, unsigned forms);
+
+/* One step of a replay: what comes behind `start` on these topics, which the worker has subscribed
+ * before. It is answered once all of them are subscribed on Redis and known up to the present. */
+struct bus_replay {
+    struct bus_request base;
+    uint64_t token;              /* echoed */
+    struct cursor_request start; /* the first step; later ones go on with CURSOR_ID */
+    uint64_t replayed;           /* events that earlier steps brought, for --replay-limit */
+    size_t limit_bytes;          /* of the slice; one event may exceed it */
+    enum frame_form form;
+    size_t topics_len;
+    size_t names_len;
+    char names[]; /* topics_len names, each with a NUL behind */
+};
+
+struct bus_replay *bus_replay_new(size_t topics_len, size_t names_len);
 
 /* A live publish, there and back: one object makes the whole trip. */
 struct bus;

@@ -55,16 +55,20 @@ static void make_room(struct ring *r) {
     r->cap = cap;
 }
 
-static struct ring_entry *fill(struct ring *r, struct ring_entry *e, const struct event_id *id, const struct event_id *prev,
-                               const char *message, size_t message_len) {
-    *e = (struct ring_entry){
-        .id = *id, .prev = *prev, .message = mem_strndup(message, message_len), .message_len = message_len};
+static struct ring_entry *fill(struct ring *r, struct ring_entry *e, const struct event_id *id,
+                               const struct event_id *prev, const char *message,
+                               size_t message_len) {
+    *e = (struct ring_entry){.id = *id,
+                             .prev = *prev,
+                             .message = mem_strndup(message, message_len),
+                             .message_len = message_len};
     r->len++;
     return e;
 }
 
-struct ring_entry *ring_append(struct ring *r, const struct event_id *id, const struct event_id *prev, const char *message,
-                               size_t message_len, struct frame *frame, unsigned forms) {
+struct ring_entry *ring_append(struct ring *r, const struct event_id *id,
+                               const struct event_id *prev, const char *message, size_t message_len,
+                               struct frame *frame, unsigned forms) {
     make_room(r);
     struct ring_entry *e = fill(r, ring_at(r, r->len), id, prev, message, message_len);
     e->frame = frame;
@@ -74,8 +78,8 @@ struct ring_entry *ring_append(struct ring *r, const struct event_id *id, const 
     return e;
 }
 
-void ring_prepend(struct ring *r, const struct event_id *id, const struct event_id *prev, const char *message,
-                  size_t message_len) {
+void ring_prepend(struct ring *r, const struct event_id *id, const struct event_id *prev,
+                  const char *message, size_t message_len) {
     make_room(r);
     r->head = (r->head + r->cap - 1) & (r->cap - 1);
     struct ring_entry *e = fill(r, ring_at(r, 0), id, prev, message, message_len);
@@ -105,7 +109,8 @@ size_t ring_find(const struct ring *r, const struct event_id *pos) {
     return low;
 }
 
-struct frame *ring_frame(struct ring *r, struct ring_entry *e, const char *topic, size_t topic_len, enum frame_form form) {
+struct frame *ring_frame(struct ring *r, struct ring_entry *e, const char *topic, size_t topic_len,
+                         enum frame_form form) {
     if (e->frame != NULL && frame_has_form(e->frame, form))
         return e->frame;
     struct envelope envelope;

@@ -12,13 +12,18 @@
 
 enum { SUBSCRIBE_BATCH = 256 };
 
+struct bus_subscription *subscriptions_find_topic(struct bus *bus, const char *topic, size_t len) {
+    struct bus_subscription *s;
+    HASH_FIND(hh, bus->subscriptions, topic, len, s);
+    return s;
+}
+
 struct bus_subscription *subscriptions_find(struct bus *bus, const char *channel, size_t len) {
     const char *topic;
     size_t topic_len;
-    struct bus_subscription *s = NULL;
-    if (names_topic_of_channel(bus->options.prefix, channel, len, &topic, &topic_len))
-        HASH_FIND(hh, bus->subscriptions, topic, topic_len, s);
-    return s;
+    if (!names_topic_of_channel(bus->options.prefix, channel, len, &topic, &topic_len))
+        return NULL;
+    return subscriptions_find_topic(bus, topic, topic_len);
 }
 
 static struct bus_subscription *subscription_new(struct bus *bus, const char *topic, size_t len) {
@@ -36,38 +41,39 @@ static struct bus_subscription *subscription_new(struct bus *bus, const char *to
 
 static void subscription_free(struct bus_subscription *s) {
     wheel_clear(&s->linger);
+    history_free(s);
     figure_sub(&s->bus->figures->topics, 1);
     HASH_DEL(s->bus->subscriptions, s);
     free(s->topic);
     free(s);
 }
 
-static void confirm(struct bus_subscription *s, unsigned worker, bool live_gap) {
-    struct bus_topic *m = bus_topic_new(BUS_CONFIRMED, s->topic, s->topic_len);
-    m->serial = s->interests[worker].serial;
-    m->forms = s->forms;
-    m->live_gap = live_gap;
-    queue_push_control(s->bus->options.inboxes[worker], &m->base.node);
+/* From here on nothing is certain for this worker's subscribers of the topic. */
+void subscriptions_tell_gap(struct bus_subscription *s, unsigned worker, unsigned reasons) {
+    struct bus_gap *gap = bus_gap_new(s->topic, s->topic_len, reasons);
+    queue_push_control(s->bus->options.inboxes[worker], &gap->base.node);
+}
+
+void subscriptions_tell_gap_to_all(struct bus_subscription *s, unsigned reasons) {
+    for (unsigned w = 0; w < s->bus->options.workers; w++)
+        if (s->interests[w].forms != 0)
+            subscriptions_tell_gap(s, w, reasons);
 }
 
 static void want(struct bus *bus, const struct bus_subscribe *r) {
-    struct bus_subscription *s;
-    HASH_FIND(hh, bus->subscriptions, r->topic, r->topic_len, s);
+    struct bus_subscription *s = subscriptions_find_topic(bus, r->topic, r->topic_len);
     if (s == NULL)
         s = subscription_new(bus, r->topic, r->topic_len);
     struct bus_interest *i = &s->interests[r->base.worker];
     if (i->forms == 0)
         s->wanted++;
-    *i = (struct bus_interest){.serial = r->serial, .forms = r->forms};
+    *i = (struct bus_interest){.forms = r->forms};
     s->forms |= r->forms;
     wheel_clear(&s->linger);
-    if (s->state == BUS_TOPIC_CONFIRMED)
-        confirm(s, r->base.worker, false);
 }
 
 static void want_no_more(struct bus *bus, const struct bus_subscribe *r) {
-    struct bus_subscription *s;
-    HASH_FIND(hh, bus->subscriptions, r->topic, r->topic_len, s);
+    struct bus_subscription *s = subscriptions_find_topic(bus, r->topic, r->topic_len);
     if (s == NULL || s->interests[r->base.worker].forms == 0)
         return;
     s->interests[r->base.worker].forms = 0;
@@ -124,21 +130,17 @@ void subscriptions_confirmed(struct bus *bus, const char *channel, size_t len) {
     if (s == NULL || s->state != BUS_TOPIC_ASKED)
         return;
     s->state = BUS_TOPIC_CONFIRMED;
-    for (unsigned w = 0; w < bus->options.workers; w++)
-        if (s->interests[w].forms != 0)
-            confirm(s, w, s->lost && s->carried_live);
-    s->lost = false;
+    history_begin(s);
 }
 
 void subscriptions_lost(struct bus *bus) {
     for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next) {
         if (s->state == BUS_TOPIC_CONFIRMED)
-            s->lost = true;
+            subscriptions_tell_gap_to_all(s, s->carried_live ? RESET_LIVE : 0);
         s->state = BUS_TOPIC_WANTED;
+        s->history = HISTORY_UNKNOWN;
     }
     bus->subscribe_pending = true;
-    for (unsigned w = 0; w < bus->options.workers; w++)
-        queue_push_control(bus->options.inboxes[w], &bus_lost_new()->node);
 }
 
 void subscriptions_linger_over(struct wheel_entry *e, uint64_t now_ms, void *ctx) {

@@ -3,6 +3,7 @@
 #define RELAY_HUB_FIGURES_H
 
 #include "relay/base/figure.h"
+#include "relay/wire/reset.h"
 
 /* Why a subscriber ended: the labels of the metric. */
 enum hub_end {
@@ -26,7 +27,9 @@ struct hub_figures {
     figure deliveries;               /* events wholly handed to a socket */
     figure dropped;                  /* live events not queued for a subscriber */
     figure bytes;                    /* handed to sockets by subscribers' streams */
-    figure resets_live;              /* relay.reset with reason live */
+    figure resets[RESET_REASONS];    /* relay.reset events, by reason */
+    figure replaying;                /* streams on their way to the present */
+    figure replayed;                 /* events sent in replays */
     struct figure_histogram latency; /* from receipt to the write of each delivery */
 };
 

@@ -26,7 +26,7 @@ struct hub *hub_new(const struct hub_options *options, struct hub_figures *figur
     wheel_init(&hub->wheel, now_ms);
     rng_init(&hub->rng);
     hub->heartbeat = bus_event_new(frame_heartbeat(), NULL, 0, 0);
-    hub->ping = bus_event_new(frame_notice("relay.ping", "{}", 2), NULL, 0, 0);
+    hub->ping = bus_event_new(frame_notice("relay.ping", NULL, "{}", 2), NULL, 0, 0);
     return hub;
 }
 
@@ -41,12 +41,15 @@ static struct bus_message *inbox_pop(struct hub *hub) {
 static void message_free(struct bus_message *m) {
     if (m->kind == BUS_EVENT)
         bus_event_unref((struct bus_event *)m);
+    else if (m->kind == BUS_REPLAYED)
+        bus_replayed_free((struct bus_replayed *)m);
     else
         free(m);
 }
 
 void hub_free(struct hub *hub) {
-    assert(hub->topics == NULL && hub->dirty == NULL);
+    assert(hub->topics == NULL && hub->dirty == NULL && hub->replays == NULL &&
+           hub->replays_line == NULL);
     while (hub->inbox != NULL)
         message_free(inbox_pop(hub));
     bus_event_unref(hub->heartbeat);
@@ -66,24 +69,44 @@ bool hub_is_behind(const struct hub *hub) {
 
 /* ---- messages ---- */
 
-static void lose(struct subscriber *s, uint32_t which) {
-    s->subscriptions[which].dropped = true;
-    subscriber_lag(s);
+/* A durable event: in the order of ids, each once. Whoever cannot take it now gets it by a replay.
+ */
+static void offer_durable(struct subscriber *s, struct bus_event *e) {
+    if (s->state != SUBSCRIBER_LIVE || (s->has_cursor && id_compare(&e->id, &s->cursor) <= 0))
+        return;
+    if (outbox_push(&s->outbox, e, s->hub->options.outbox_limit_bytes) != 0) {
+        subscriber_set_state(s, SUBSCRIBER_LAGGING);
+        return;
+    }
+    s->cursor = e->id;
+    s->has_cursor = true;
+    subscriber_mark_dirty(s);
+}
+
+/* A live event: now or never. One that is lost is told by a reset, and the topic's live events up
+ * to that are lost too. */
+static void offer_live(struct subscriber *s, uint32_t which, struct bus_event *e) {
+    struct subscription *sub = &s->subscriptions[which];
+    if (!s->announced || s->state == SUBSCRIBER_CLOSING)
+        return;
+    if ((sub->reasons & RESET_LIVE) == 0 &&
+        outbox_push(&s->outbox, e, s->hub->options.outbox_limit_bytes) == 0) {
+        subscriber_mark_dirty(s);
+        return;
+    }
+    sub->reasons |= RESET_LIVE;
+    figure_add(&s->hub->figures->dropped, 1);
+    if (s->state == SUBSCRIBER_LIVE)
+        subscriber_set_state(s, SUBSCRIBER_LAGGING);
 }
 
 static void offer(struct subscriber *s, uint32_t which, struct bus_event *e) {
-    if (s->state == SUBSCRIBER_LIVE) {
-        assert(frame_has_form(e->frame, s->outbox.form));
-        if (outbox_push(&s->outbox, e, s->hub->options.outbox_limit_bytes) == 0) {
-            subscriber_mark_dirty(s);
-            return;
-        }
-        subscriber_lag(s);
-    }
-    if (s->state == SUBSCRIBER_LAGGING) {
-        s->subscriptions[which].dropped = true;
-        figure_add(&s->hub->figures->dropped, 1);
-    }
+    if (!frame_has_form(e->frame, s->outbox.form))
+        return; /* it left the bus before the form was known there, so a replay is still to come */
+    if (e->durable)
+        offer_durable(s, e);
+    else
+        offer_live(s, which, e);
 }
 
 /* The fan-out. Nothing here closes a stream, so the list cannot change under the walk. */
@@ -97,52 +120,20 @@ static size_t on_event(struct hub *hub, struct bus_event *e) {
     return t->len;
 }
 
-static size_t on_confirmed(struct hub *hub, const struct bus_topic *m) {
-    struct hub_topic *t = topic_find(hub, m->topic, m->topic_len);
-    if (t == NULL || t->serial != m->serial)
-        return 0; /* the answer to a topic that was given up meanwhile */
-    t->forms_confirmed = m->forms;
-    for (uint32_t i = 0; i < t->len; i++) {
-        struct subscriber *s = t->slots[i].subscriber;
-        struct subscription *sub = &s->subscriptions[t->slots[i].which];
-        if (sub->confirmed || (m->forms & (1u << s->outbox.form)) == 0)
-            continue;
-        sub->confirmed = true;
-        s->unconfirmed--;
-        if (m->live_gap && s->state == SUBSCRIBER_LAGGING)
-            sub->dropped = true;
-        subscriber_settle(s);
-    }
-    return t->len;
-}
-
-static size_t on_lost(struct hub *hub) {
-    size_t touched = 0;
-    for (struct hub_topic *t = hub->topics; t != NULL; t = t->hh.next) {
-        t->forms_confirmed = 0;
-        for (uint32_t i = 0; i < t->len; i++) {
-            struct subscriber *s = t->slots[i].subscriber;
-            struct subscription *sub = &s->subscriptions[t->slots[i].which];
-            if (sub->confirmed)
-                s->unconfirmed++;
-            sub->confirmed = false;
-            subscriber_lag(s);
-        }
-        touched += t->len;
-    }
-    return touched;
-}
-
-static size_t on_gap(struct hub *hub, const struct bus_topic *m) {
+/* Every subscriber of the topic, on all its topics, has to go through a replay before it gets
+ * another durable event. */
+static size_t on_gap(struct hub *hub, const struct bus_gap *m) {
     const struct hub_topic *t = topic_find(hub, m->topic, m->topic_len);
     if (t == NULL)
         return 0;
     for (uint32_t i = 0; i < t->len; i++) {
         struct subscriber *s = t->slots[i].subscriber;
-        if (s->state != SUBSCRIBER_LIVE && s->state != SUBSCRIBER_LAGGING)
+        if (s->announced)
+            s->subscriptions[t->slots[i].which].reasons |= (unsigned char)m->reasons;
+        if (s->state != SUBSCRIBER_LIVE)
             continue;
-        lose(s, t->slots[i].which);
-        subscriber_settle(s);
+        subscriber_set_state(s, SUBSCRIBER_LAGGING);
+        replay_want(s);
     }
     return t->len;
 }
@@ -154,14 +145,11 @@ static size_t handle(struct hub *hub, struct bus_message *m) {
     case BUS_EVENT:
         touched = on_event(hub, (struct bus_event *)m);
         break;
-    case BUS_CONFIRMED:
-        touched = on_confirmed(hub, (struct bus_topic *)m);
-        break;
-    case BUS_LOST:
-        touched = on_lost(hub);
-        break;
     case BUS_GAP:
-        touched = on_gap(hub, (struct bus_topic *)m);
+        touched = on_gap(hub, (struct bus_gap *)m);
+        break;
+    case BUS_REPLAYED:
+        touched = replay_answered(hub, (struct bus_replayed *)m);
         break;
     case BUS_PUBLISHED:
         assert(false && "the worker answers publishes itself");

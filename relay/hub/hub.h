@@ -4,11 +4,15 @@
  * in the subscribers' outboxes, requests to the bus leave through `send`. Everything runs on the
  * worker's thread.
  *
- * A subscriber's life: ATTACH until Redis has confirmed all its topics; then `relay.live` is queued
- * and it is LIVE. What it has to be told of (an event dropped for a full outbox, a lost Redis
- * connection) makes it LAGGING: it gets no events, until its topics are confirmed and its outbox
- * has drained to a half; then one `relay.reset` names the topics concerned, and it is LIVE again.
- * CLOSING: its end was announced, and nothing more is queued. */
+ * A subscriber's life: REPLAY until the bus has brought it from its cursor to the present; then
+ * `relay.live` is queued and it is LIVE. An outbox that is full, or a gap on one of its topics,
+ * makes it LAGGING: it gets no durable events until its outbox has drained to a half; then it goes
+ * through REPLAY again, the same code as a reconnect. What is really gone is told by `relay.reset`
+ * before anything behind it. CLOSING: its end was announced, and nothing more is queued.
+ *
+ * The cursor of a subscriber never passes an event of its topics that it was not sent: durable
+ * events are queued in the order of their ids, and one at or below the cursor is not queued again.
+ */
 #ifndef RELAY_HUB_HUB_H
 #define RELAY_HUB_HUB_H
 
@@ -53,7 +57,8 @@ struct hub_subscription_spec {
     size_t topics_len;
     enum frame_form form;
     bool chunked;
-    bool ping;             /* heartbeats are `relay.ping` events */
+    bool ping; /* heartbeats are `relay.ping` events */
+    struct cursor_request start;
     struct frame *opening; /* the first bytes: taken over */
 };
 

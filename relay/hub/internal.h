@@ -1,4 +1,4 @@
-/* What hub.c, topics.c and subscriber.c share; nobody else includes this. */
+/* What hub.c, topics.c, replay.c and subscriber.c share; nobody else includes this. */
 #ifndef RELAY_HUB_INTERNAL_H
 #define RELAY_HUB_INTERNAL_H
 
@@ -10,7 +10,7 @@
 #include "relay/hub/outbox.h"
 
 enum subscriber_state {
-    SUBSCRIBER_ATTACH,
+    SUBSCRIBER_REPLAY,
     SUBSCRIBER_LIVE,
     SUBSCRIBER_LAGGING,
     SUBSCRIBER_CLOSING
@@ -19,9 +19,8 @@ enum subscriber_state {
 /* One subscriber's place in one topic. */
 struct subscription {
     struct hub_topic *topic;
-    uint32_t slot;  /* index in topic->slots */
-    bool confirmed; /* Redis confirmed the topic, in this subscriber's form */
-    bool dropped;   /* a live event of it was lost for this subscriber; the next reset says so */
+    uint32_t slot;         /* index in topic->slots */
+    unsigned char reasons; /* bits of enum reset_reason, to be told when it is live again */
 };
 
 struct subscriber {
@@ -32,14 +31,27 @@ struct subscriber {
     struct outbox outbox;
     struct wheel_entry deadline; /* the next heartbeat, or the end */
     uint64_t heartbeat_due_ms;
-    uint64_t end_ms; /* 0: none */
-    uint8_t state;   /* enum subscriber_state */
-    uint8_t end_why; /* enum hub_end, once end_ms is set */
+    uint64_t end_ms;              /* 0: none */
+    struct replay *replay;        /* under way or waiting for its turn; NULL: none */
+    struct event_id cursor;       /* the last durable event queued, or where the stream began */
+    struct cursor_request *start; /* what the client asked for, until the first answer */
+    uint64_t replayed;            /* events of replays since it was last live */
+    uint8_t state;                /* enum subscriber_state */
+    uint8_t end_why;              /* enum hub_end, once end_ms is set */
     bool ping;
-    bool written;         /* since the last look: then no heartbeat is needed */
-    uint32_t unconfirmed; /* subscriptions that are not confirmed */
+    bool written;   /* an event since the last heartbeat: then the next one is not needed */
+    bool announced; /* relay.live was sent */
+    bool has_cursor;
     uint32_t subscriptions_len;
     struct subscription subscriptions[];
+};
+
+/* One step of a subscriber's replay: a request to the bus, or a place in the line for one. */
+struct replay {
+    UT_hash_handle hh; /* by token, once sent */
+    uint64_t token;    /* 0: waits for its turn */
+    struct subscriber *subscriber;
+    struct replay *next, *prev; /* the line, while waiting */
 };
 
 /* A topic's list of subscribers, as the fan-out walks it. */
@@ -50,9 +62,7 @@ struct hub_slot {
 
 struct hub_topic {
     UT_hash_handle hh;
-    uint64_t serial;          /* of this topic's SUBSCRIBE requests */
-    unsigned forms_requested; /* bit sets of enum frame_form */
-    unsigned forms_confirmed; /* 0: not confirmed */
+    unsigned forms_requested; /* bit set of enum frame_form */
     struct hub_slot *slots;
     uint32_t len, cap;
     size_t name_len;
@@ -63,7 +73,10 @@ struct hub {
     struct hub_options options;
     struct hub_figures *figures;
     struct hub_topic *topics;
-    uint64_t next_serial;
+    struct replay *replays;      /* sent to the bus, by token */
+    struct replay *replays_line; /* waiting for their turn */
+    unsigned replays_sent;
+    uint64_t next_token;
     struct queue_node *inbox; /* messages received and not handled, oldest first */
     struct queue_node **inbox_tail;
     struct subscriber *dirty; /* to be flushed, oldest first */
@@ -84,13 +97,20 @@ void topic_join(struct hub *hub, const struct hub_topic_name *name, struct subsc
                 uint32_t which);
 void topic_leave(struct hub *hub, struct subscription *sub);
 
+/* replay.c */
+void replay_want(
+    struct subscriber *s); /* unless one is under way, or the outbox has no room for it */
+void replay_cancel(struct subscriber *s);
+size_t replay_answered(struct hub *hub, struct bus_replayed *m);
+
 /* subscriber.c */
 void subscriber_mark_dirty(struct subscriber *s);
 void subscriber_clear_dirty(struct subscriber *s); /* nothing happens when it is not */
 void subscriber_push(struct subscriber *s, struct bus_event *e);
 void subscriber_take_frame(struct subscriber *s, struct frame *f);
-void subscriber_lag(struct subscriber *s);
-void subscriber_settle(struct subscriber *s);
+void subscriber_set_state(struct subscriber *s, enum subscriber_state state);
+void subscriber_announce_live(struct subscriber *s);
+void subscriber_announce_resets(struct subscriber *s, const struct event_id *at);
 void subscriber_deadline(struct subscriber *s, uint64_t now_ms);
 void subscriber_end_at(struct subscriber *s, uint64_t end_ms, enum hub_end why);
 

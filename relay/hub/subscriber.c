@@ -38,67 +38,81 @@ void subscriber_take_frame(struct subscriber *s, struct frame *f) {
     bus_event_unref(e);
 }
 
-void subscriber_lag(struct subscriber *s) {
-    if (s->state != SUBSCRIBER_LIVE)
-        return;
-    s->state = SUBSCRIBER_LAGGING;
-    figure_add(&s->hub->figures->lagging, 1);
+static figure *gauge_of(struct subscriber *s, enum subscriber_state state) {
+    if (state == SUBSCRIBER_LAGGING)
+        return &s->hub->figures->lagging;
+    return state == SUBSCRIBER_REPLAY ? &s->hub->figures->replaying : NULL;
+}
+
+/* The one place where the state changes, so that the gauges hold. */
+void subscriber_set_state(struct subscriber *s, enum subscriber_state state) {
+    figure *old = gauge_of(s, s->state), *new = gauge_of(s, state);
+    if (old != NULL)
+        figure_sub(old, 1);
+    if (new != NULL)
+        figure_add(new, 1);
+    s->state = (uint8_t)state;
 }
 
 /* ---- notices ---- */
 
-/* `{"topics":[…]` of all subscriptions, or of those that lost something, whose marks are cleared.
- * Returns how many. */
-static unsigned put_topics(struct subscriber *s, struct buf *json, bool only_dropped) {
+/* `"topics":[…]` of the subscriptions that have @reason, or of all where it is 0. Returns how many.
+ */
+static unsigned put_topics(const struct subscriber *s, struct buf *json, unsigned reason) {
     unsigned n = 0;
-    buf_puts(json, "{\"topics\":[");
+    buf_puts(json, "\"topics\":[");
     for (uint32_t i = 0; i < s->subscriptions_len; i++) {
-        struct subscription *sub = &s->subscriptions[i];
-        if (only_dropped && !sub->dropped)
+        const struct subscription *sub = &s->subscriptions[i];
+        if (reason != 0 && (sub->reasons & reason) == 0)
             continue;
         if (n++ > 0)
             buf_putc(json, ',');
         buf_put_json(json, sub->topic->name, sub->topic->name_len);
-        sub->dropped = false;
     }
     buf_putc(json, ']');
     return n;
 }
 
-static void announce_live(struct subscriber *s) {
+static void announce(struct subscriber *s, const char *name, const struct event_id *at,
+                     const struct buf *json) {
+    struct buf id = BUF_INIT;
+    if (at != NULL)
+        id_format(&id, at);
+    subscriber_take_frame(s, frame_notice(name, id.data, json->data, json->len));
+    buf_fini(&id);
+}
+
+/* One relay.reset for each reason that waits to be told. @at: the id from which the stream goes on;
+ * NULL: none. */
+void subscriber_announce_resets(struct subscriber *s, const struct event_id *at) {
+    for (unsigned bit = 0; bit < RESET_REASONS; bit++) {
+        struct buf json = BUF_INIT;
+        buf_putc(&json, '{');
+        if (put_topics(s, &json, 1u << bit) > 0) {
+            buf_printf(&json, ",\"reason\":\"%s\"}", reset_reason_name(bit));
+            announce(s, "relay.reset", at, &json);
+            figure_add(&s->hub->figures->resets[bit], 1);
+        }
+        buf_fini(&json);
+    }
+    for (uint32_t i = 0; i < s->subscriptions_len; i++)
+        s->subscriptions[i].reasons = 0;
+}
+
+/* Now LIVE: tell what was lost on the way, or, the first time, that the stream is live. */
+void subscriber_announce_live(struct subscriber *s) {
+    const struct event_id *at = s->has_cursor ? &s->cursor : NULL;
+    if (s->announced) {
+        subscriber_announce_resets(s, at);
+        return;
+    }
     struct buf json = BUF_INIT;
-    put_topics(s, &json, false);
+    buf_putc(&json, '{');
+    put_topics(s, &json, 0);
     buf_putc(&json, '}');
-    subscriber_take_frame(s, frame_notice("relay.live", json.data, json.len));
+    announce(s, "relay.live", at, &json);
     buf_fini(&json);
-}
-
-static void announce_reset(struct subscriber *s) {
-    struct buf json = BUF_INIT;
-    if (put_topics(s, &json, true) > 0) {
-        buf_puts(&json, ",\"reason\":\"live\"}");
-        subscriber_take_frame(s, frame_notice("relay.reset", json.data, json.len));
-        figure_add(&s->hub->figures->resets_live, 1);
-    }
-    buf_fini(&json);
-}
-
-/* Go LIVE where that is possible now: all topics confirmed, and room in the outbox. */
-void subscriber_settle(struct subscriber *s) {
-    if (s->unconfirmed > 0)
-        return;
-    if (s->state == SUBSCRIBER_ATTACH) {
-        announce_live(s);
-    } else if (s->state == SUBSCRIBER_LAGGING) {
-        if (!outbox_is_empty(&s->outbox) &&
-            s->outbox.bytes > s->hub->options.outbox_limit_bytes / 2)
-            return;
-        announce_reset(s);
-        figure_sub(&s->hub->figures->lagging, 1);
-    } else {
-        return;
-    }
-    s->state = SUBSCRIBER_LIVE;
+    s->announced = true;
 }
 
 /* ---- the end ---- */
@@ -120,9 +134,8 @@ void subscriber_end_at(struct subscriber *s, uint64_t end_ms, enum hub_end why) 
 }
 
 static void finish(struct subscriber *s) {
-    if (s->state == SUBSCRIBER_LAGGING)
-        figure_sub(&s->hub->figures->lagging, 1);
-    s->state = SUBSCRIBER_CLOSING;
+    replay_cancel(s);
+    subscriber_set_state(s, SUBSCRIBER_CLOSING);
     subscriber_take_frame(s, frame_retry(hub_retry_soon_ms(s->hub)));
     s->stream->ops->finish(s->stream, s->end_why);
 }
@@ -156,7 +169,9 @@ struct subscriber *hub_attach(struct hub *hub, const struct hub_subscription_spe
     struct subscriber *s = mem_zalloc(sizeof(*s) + spec->topics_len * sizeof(s->subscriptions[0]));
     s->hub = hub;
     s->stream = stream;
-    s->state = SUBSCRIBER_ATTACH;
+    s->start = mem_zalloc(sizeof(*s->start));
+    *s->start = spec->start;
+    figure_add(&hub->figures->replaying, 1); /* of the state REPLAY, which is 0 */
     s->ping = spec->ping;
     outbox_init(&s->outbox, spec->form, spec->chunked);
     wheel_entry_init(&s->deadline);
@@ -165,7 +180,7 @@ struct subscriber *hub_attach(struct hub *hub, const struct hub_subscription_spe
     for (uint32_t i = 0; i < s->subscriptions_len; i++)
         topic_join(hub, &spec->topics[i], s, i);
     figure_add(&hub->figures->subscribers, 1);
-    subscriber_settle(s);
+    replay_want(s);
     s->heartbeat_due_ms =
         now_ms + 1 + rng_below(&hub->rng, o->heartbeat_ms); /* a phase of its own */
     set_deadline(s);
@@ -181,11 +196,12 @@ struct subscriber *hub_attach(struct hub *hub, const struct hub_subscription_spe
 void hub_detach(struct subscriber *s) {
     struct hub *hub = s->hub;
     subscriber_clear_dirty(s);
+    replay_cancel(s);
+    free(s->start);
     wheel_clear(&s->deadline);
     for (uint32_t i = 0; i < s->subscriptions_len; i++)
         topic_leave(hub, &s->subscriptions[i]);
-    if (s->state == SUBSCRIBER_LAGGING)
-        figure_sub(&hub->figures->lagging, 1);
+    subscriber_set_state(s, SUBSCRIBER_CLOSING);
     figure_sub(&hub->figures->subscribers, 1);
     outbox_fini(&s->outbox);
     free(s);
@@ -197,19 +213,21 @@ int hub_gather(const struct subscriber *s, struct iovec *iov, int max) {
 
 static void count_delivery(void *arg, const struct bus_event *e) {
     struct subscriber *s = arg;
-    if (e->received_us == 0) /* a notice of our own */
+    struct hub *hub = s->hub;
+    if (e->count == 0) /* a notice of our own */
         return;
     s->written = true;
-    figure_add(&s->hub->figures->deliveries, 1);
-    figure_observe(&s->hub->figures->latency,
-                   s->hub->now_us > e->received_us ? s->hub->now_us - e->received_us : 0);
+    figure_add(&hub->figures->deliveries, e->count);
+    if (e->received_us != 0)
+        figure_observe(&hub->figures->latency,
+                       hub->now_us > e->received_us ? hub->now_us - e->received_us : 0);
 }
 
 void hub_written(struct subscriber *s, size_t bytes) {
     figure_add(&s->hub->figures->bytes, bytes);
     outbox_written(&s->outbox, bytes, count_delivery, s);
-    if (s->state == SUBSCRIBER_LAGGING)
-        subscriber_settle(s);
+    if (s->state == SUBSCRIBER_LAGGING || s->state == SUBSCRIBER_REPLAY)
+        replay_want(s);
 }
 
 size_t hub_unsent(const struct subscriber *s) {
@@ -221,6 +239,6 @@ bool hub_is_chunked(const struct subscriber *s) {
 }
 
 void hub_push_last(struct subscriber *s, struct frame *f) {
-    s->state = SUBSCRIBER_CLOSING;
+    subscriber_set_state(s, SUBSCRIBER_CLOSING);
     subscriber_take_frame(s, f);
 }

@@ -13,7 +13,6 @@ struct hub_topic *topic_find(struct hub *hub, const char *name, size_t len) {
 
 static struct hub_topic *topic_new(struct hub *hub, const struct hub_topic_name *name) {
     struct hub_topic *t = mem_zalloc(sizeof(*t) + name->len + 1);
-    t->serial = ++hub->next_serial;
     t->name_len = name->len;
     memcpy(t->name, name->name, name->len);
     HASH_ADD_KEYPTR(hh, hub->topics, t->name, t->name_len, t);
@@ -23,7 +22,6 @@ static struct hub_topic *topic_new(struct hub *hub, const struct hub_topic_name 
 
 static void ask_bus(struct hub *hub, const struct hub_topic *t, enum bus_request_kind kind) {
     struct bus_subscribe *r = bus_subscribe_new(kind, t->name, t->name_len, t->forms_requested);
-    r->serial = t->serial;
     r->base.worker = hub->options.worker;
     hub->options.send(hub->options.send_ctx, &r->base);
 }
@@ -47,11 +45,8 @@ void topic_join(struct hub *hub, const struct hub_topic_name *name, struct subsc
         t->slots = mem_realloc(t->slots, t->cap * sizeof(*t->slots));
     }
     unsigned form = 1u << s->outbox.form;
-    s->subscriptions[which] = (struct subscription){
-        .topic = t, .slot = t->len, .confirmed = (t->forms_confirmed & form) != 0};
+    s->subscriptions[which] = (struct subscription){.topic = t, .slot = t->len};
     t->slots[t->len++] = (struct hub_slot){s, which};
-    if (!s->subscriptions[which].confirmed)
-        s->unconfirmed++;
     if ((t->forms_requested & form) == 0) {
         t->forms_requested |= form;
         ask_bus(hub, t, BUS_SUBSCRIBE);

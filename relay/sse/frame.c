@@ -139,6 +139,16 @@ struct frame *frame_encode(const struct frame_source *source, unsigned forms) {
     return f;
 }
 
+struct frame *frame_of_bodies(const void *bodies, size_t len, enum frame_form form) {
+    struct buf body = {.data = (char *)(uintptr_t)bodies, .len = len}; /* only read */
+    size_t ends[FRAME_FORMS] = {0};
+    ends[form] = len;
+    struct frame *f = frame_assemble(&body, ends, 1u << form);
+    if (f == NULL)
+        abort(); /* a size of our own */
+    return f;
+}
+
 /* A frame whose one part stands for every form. */
 static struct frame *frame_for_all(const struct buf *body) {
     size_t ends[FRAME_FORMS] = {body->len};
@@ -151,9 +161,11 @@ static struct frame *frame_for_all(const struct buf *body) {
     return f;
 }
 
-struct frame *frame_notice(const char *name, const char *data, size_t data_len) {
+struct frame *frame_notice(const char *name, const char *id, const char *data, size_t data_len) {
     struct buf body = BUF_INIT;
     put_field(&body, "event: ", name, strlen(name));
+    if (id != NULL)
+        put_field(&body, "id: ", id, strlen(id));
     put_field(&body, "data: ", data, data_len);
     buf_putc(&body, '\n');
     struct frame *f = frame_for_all(&body);

@@ -44,10 +44,14 @@ struct frame_source {
  * (the size is the publisher's choice). */
 struct frame *frame_encode(const struct frame_source *source, unsigned forms);
 
+/* Many events at once: @bodies are slices without chunks, one behind the other, in @form. Never
+ * NULL. */
+struct frame *frame_of_bodies(const void *bodies, size_t len, enum frame_form form);
+
 /* A notice of the relay's own (relay.live, relay.reset, relay.ping), in the form DATA, which stands
  * for every form.
- * @data has no line ends. Never NULL. */
-struct frame *frame_notice(const char *name, const char *data, size_t data_len);
+ * @data has no line ends; @id may be NULL. Never NULL. */
+struct frame *frame_notice(const char *name, const char *id, const char *data, size_t data_len);
 
 /* `retry: <ms>` and nothing else: tells EventSource how long to wait after the end. Never NULL. */
 struct frame *frame_retry(uint64_t retry_ms);

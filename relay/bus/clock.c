@@ -1,0 +1,133 @@
+/* The domain's clock: birth, epoch, position, and where epochs began (design: "Epochs").
+ *
+ * Redis replicates asynchronously: a promoted replica may have lost a tail that clients have seen.
+ * The notes say how far the kept part of each epoch reaches; a cursor beyond it saw events that are
+ * gone. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/base/err.h"
+#include "relay/base/mem.h"
+#include "relay/bus/internal.h"
+#include "relay/wire/names.h"
+
+struct event_id domain_zero(const struct domain *d) {
+    struct event_id zero = {.epoch = 0};
+    memcpy(zero.birth, d->position.birth, sizeof(zero.birth));
+    return zero;
+}
+
+void domain_advance(struct domain *d, const struct event_id *id) {
+    if (id_compare(id, &d->position) > 0)
+        d->position = *id;
+}
+
+void domain_fini(struct domain *d) {
+    free(d->notes);
+    d->notes = NULL;
+    d->notes_len = 0;
+}
+
+/* The note of the first epoch that began after @epoch; NULL: none did. */
+static const struct event_id *note_after(const struct domain *d, uint64_t epoch) {
+    const struct event_id *best = NULL;
+    for (size_t i = 0; i < d->notes_len; i++)
+        if (d->notes[i].epoch > epoch && (best == NULL || d->notes[i].epoch < best->epoch))
+            best = &d->notes[i];
+    return best;
+}
+
+unsigned domain_place(const struct domain *d, const struct event_id *cursor, struct event_id *pos) {
+    *pos = d->position;
+    if (strcmp(cursor->birth, d->position.birth) != 0)
+        return RESET_BIRTH;
+    if (id_compare(cursor, &d->position) > 0)
+        return RESET_FAILOVER; /* the clock is behind it, so what it saw is gone */
+    const struct event_id *note = note_after(d, cursor->epoch);
+    *pos = *cursor;
+    if (note == NULL || cursor->ms < note->ms ||
+        (cursor->ms == note->ms && cursor->seq <= note->seq))
+        return 0;
+    pos->ms = note->ms; /* in the cursor's own epoch: the last of it that was kept */
+    pos->seq = note->seq;
+    return RESET_FAILOVER;
+}
+
+/* ---- reading it ---- */
+
+static bool parse_number(const char *text, uint64_t *out) {
+    char *end;
+    *out = strtoull(text, &end, 10);
+    return end != text && (*end == '\0' || *end == '-');
+}
+
+/* "<ms>-<seq>", decimal. */
+static bool parse_place(const char *text, struct event_id *id) {
+    const char *dash = strchr(text, '-');
+    return dash != NULL && parse_number(text, &id->ms) && parse_number(dash + 1, &id->seq);
+}
+
+static void add_note(struct domain *d, const char *field, const char *value) {
+    struct event_id note = {.epoch = 0};
+    if (!parse_number(field + strlen("from:"), &note.epoch) || !parse_place(value, &note))
+        return;
+    d->notes = mem_realloc(d->notes, (d->notes_len + 1) * sizeof(*d->notes));
+    d->notes[d->notes_len++] = note;
+}
+
+static void take_field(struct domain *d, const char *field, const char *value) {
+    if (strcmp(field, "birth") == 0 && strlen(value) <= ID_BIRTH_MAX_BYTES)
+        strcpy(d->position.birth, value);
+    else if (strcmp(field, "epoch") == 0)
+        parse_number(value, &d->position.epoch);
+    else if (strcmp(field, "ms") == 0)
+        parse_number(value, &d->position.ms);
+    else if (strcmp(field, "seq") == 0)
+        parse_number(value, &d->position.seq);
+    else if (strcmp(field, "memory") == 0)
+        parse_number(value, &d->memory_ms);
+    else if (strncmp(field, "from:", 5) == 0)
+        add_note(d, field, value);
+}
+
+static void take_clock(struct bus *bus, const redisReply *reply) {
+    struct domain *d = &bus->domain,
+                  fresh = {.reads_sent = d->reads_sent, .reads_done = d->reads_done};
+    fresh.memory_ms = bus->options.memory_ms;
+    for (size_t i = 0; i + 1 < reply->elements; i += 2)
+        if (reply->element[i]->type == REDIS_REPLY_STRING &&
+            reply->element[i + 1]->type == REDIS_REPLY_STRING)
+            take_field(&fresh, reply->element[i]->str, reply->element[i + 1]->str);
+    bool same = d->known && d->exists && strcmp(d->position.birth, fresh.position.birth) == 0 &&
+                d->position.epoch == fresh.position.epoch;
+    if (same) /* events may have come on the channel since Redis answered */
+        domain_advance(&fresh, &d->position);
+    bool changed = d->known && !same;
+    fresh.known = true;
+    fresh.exists = fresh.position.birth[0] != '\0';
+    domain_fini(d);
+    *d = fresh;
+    if (changed)
+        history_restart(bus);
+}
+
+static void on_clock(void *arg, int status, const struct redisReply *reply) {
+    struct bus *bus = arg;
+    if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY || bus->stopping)
+        return; /* the connection's return asks again */
+    bus->domain.reads_done = bus->domain.reads_sent;
+    take_clock(bus, reply);
+    history_resume(bus);
+    bus->replays_due = true;
+}
+
+void clock_read(struct bus *bus) {
+    struct buf key = BUF_INIT;
+    names_clock(&key, bus->options.prefix, BUS_TAG);
+    const char *argv[] = {"HGETALL", key.data};
+    const size_t argv_len[] = {7, key.len};
+    if (redis_client_command(&bus->reader, 2, argv, argv_len, on_clock, bus) == RELAY_OK)
+        bus->domain.reads_sent++;
+    buf_fini(&key);
+}

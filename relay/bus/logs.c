@@ -1,0 +1,100 @@
+/* Entries of a topic's log: stream entries `ms-seq` with the fields e (the JSON), p (prev) and g
+ * (epoch). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/bus/internal.h"
+#include "relay/wire/names.h"
+
+static bool parse_decimal(const char *text, size_t len, uint64_t *out) {
+    *out = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        *out = *out * 10 + (uint64_t)(text[i] - '0');
+    }
+    return len > 0 && len <= 19;
+}
+
+static bool parse_place(const redisReply *r, struct event_id *id) {
+    const char *dash = r->type == REDIS_REPLY_STRING ? memchr(r->str, '-', r->len) : NULL;
+    return dash != NULL && parse_decimal(r->str, (size_t)(dash - r->str), &id->ms) &&
+           parse_decimal(dash + 1, r->len - (size_t)(dash + 1 - r->str), &id->seq);
+}
+
+static bool parse_prev(const struct domain *d, const redisReply *value, struct event_id *prev) {
+    *prev = domain_zero(d);
+    if (value->len == 1 && value->str[0] == '0')
+        return true;
+    if (id_parse(value->str, value->len, prev) != 0)
+        return false;
+    if (strcmp(prev->birth, d->position.birth) !=
+        0) /* of a clock before this one: the first of ours */
+        *prev = domain_zero(d);
+    return true;
+}
+
+bool log_entry_parse(const struct domain *d, const redisReply *reply, struct log_entry *out) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[1]->type != REDIS_REPLY_ARRAY)
+        return false;
+    bool has_json = false, has_prev = false, has_epoch = false;
+    const redisReply *fields = reply->element[1];
+    out->id = domain_zero(d);
+    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
+        const redisReply *name = fields->element[i], *value = fields->element[i + 1];
+        if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING || name->len != 1)
+            continue;
+        if (name->str[0] == 'e') {
+            out->json = value->str;
+            out->json_len = value->len;
+            has_json = true;
+        } else if (name->str[0] == 'p') {
+            has_prev = parse_prev(d, value, &out->prev);
+        } else if (name->str[0] == 'g') {
+            has_epoch = parse_decimal(value->str, value->len, &out->id.epoch);
+        }
+    }
+    return has_json && has_prev && has_epoch && parse_place(reply->element[0], &out->id);
+}
+
+void log_entry_message(const struct log_entry *e, struct buf *out) {
+    buf_reset(out);
+    buf_puts(out, "sse1 ");
+    id_format(out, &e->id);
+    buf_putc(out, ' ');
+    if (e->prev.ms == 0)
+        buf_putc(out, '0');
+    else
+        id_format(out, &e->prev);
+    buf_putc(out, ' ');
+    buf_append(out, e->json, e->json_len);
+}
+
+/* Entries behind @from up to @to (backwards: from @to down, @from is not used). @to may be NULL: to
+ * the end. */
+int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,
+             const struct event_id *from, const struct event_id *to, size_t count,
+             redis_reply_cb cb, void *arg) {
+    char low[48] = "-", high[48] = "+", number[24];
+    struct buf key = BUF_INIT;
+    if (from != NULL)
+        snprintf(low, sizeof(low), "(%" PRIu64 "-%" PRIu64, from->ms, from->seq);
+    if (to != NULL)
+        snprintf(high, sizeof(high), "%" PRIu64 "-%" PRIu64, to->ms, to->seq);
+    snprintf(number, sizeof(number), "%zu", count);
+    names_log(&key, bus->options.prefix, BUS_TAG, s->topic, s->topic_len);
+    const char *argv[] = {backwards ? "XREVRANGE" : "XRANGE",
+                          key.data,
+                          backwards ? high : low,
+                          backwards ? low : high,
+                          "COUNT",
+                          number};
+    const size_t argv_len[] = {strlen(argv[0]), key.len, strlen(argv[2]),
+                               strlen(argv[3]), 5,       strlen(number)};
+    int rc = redis_client_command(&bus->reader, 6, argv, argv_len, cb, arg);
+    buf_fini(&key);
+    return rc;
+}

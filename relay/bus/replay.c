@@ -1,0 +1,504 @@
+/* Answering replays: a slice of what lies behind a cursor, merged over the connection's topics in
+ * the order of ids.
+ *
+ * A request waits until all its topics are synced and the clock is known well enough to place its
+ * cursor. Then, from the rings where they reach back to the cursor (extended backwards from the log
+ * once), else from pages of the logs. What is known to be gone is told by resets. An answer that
+ * says live is pushed into the worker's queue at the moment when the rings hold nothing more: every
+ * later event stands behind it there. */
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "relay/base/clock.h"
+#include "relay/base/err.h"
+#include "relay/base/mem.h"
+#include "relay/bus/internal.h"
+
+enum { PAGE_MIN = 16, PAGE_MAX = 1000, LAST_MAX = 10000 };
+
+/* A page of one topic's log, read for one request. */
+struct page {
+    struct waiting *waiting;
+    struct ring ring; /* its events; floor: where it was read from; top: how far it is complete */
+    bool trimmed;     /* its first event is not linked to the cursor */
+};
+
+/* A request that cannot be answered yet. */
+struct waiting {
+    struct waiting *next, *prev;
+    struct bus *bus;
+    struct bus_replay *request;
+    uint64_t clock_wanted; /* a read of the clock with this number has to be done; 0: none */
+    bool placed;           /* pos is set: where the replay goes on from */
+    bool unchecked; /* pos is a place of our own choice (since=, last=): nothing can be missing
+                       behind it */
+    struct event_id pos;
+    unsigned reasons;   /* for all topics */
+    struct page *pages; /* one per topic, while logs are read; NULL: none */
+    size_t outstanding; /* reads under way */
+    bool pages_done;
+    bool failed;            /* a read failed: ask again when the connection is back */
+    struct event_id *found; /* last= */
+    size_t found_len;
+    bool gone; /* a topic was given up: free once nothing is outstanding */
+};
+
+/* ---- topics ---- */
+
+/* All topics of the request. Returns false where one is not subscribed any more; *@synced: whether
+ * all are. */
+static bool find_topics(const struct waiting *w, struct bus_subscription **topics, bool *synced) {
+    const char *name = w->request->names;
+    *synced = true;
+    for (size_t i = 0; i < w->request->topics_len; i++, name += strlen(name) + 1) {
+        topics[i] = subscriptions_find_topic(w->bus, name, strlen(name));
+        if (topics[i] == NULL || topics[i]->interests[w->request->base.worker].forms == 0)
+            return false;
+        *synced = *synced && topics[i]->history == HISTORY_SYNCED;
+    }
+    return true;
+}
+
+/* ---- the end of a request ---- */
+
+static void pages_free(struct waiting *w) {
+    for (size_t i = 0; w->pages != NULL && i < w->request->topics_len; i++)
+        ring_fini(&w->pages[i].ring);
+    free(w->pages);
+    w->pages = NULL;
+    w->pages_done = false;
+}
+
+static void waiting_free(struct waiting *w) {
+    pages_free(w);
+    free(w->found);
+    free(w->request);
+    free(w);
+}
+
+/* Out of the line; freed when no read is outstanding. */
+static void waiting_end(struct waiting *w) {
+    DL_DELETE(w->bus->waiting, w);
+    w->gone = true;
+    if (w->outstanding == 0)
+        waiting_free(w);
+}
+
+/* ---- slices ---- */
+
+/* Events of one topic that may go into the slice. */
+struct stretch {
+    struct ring *ring;
+    size_t next;
+    const struct bus_subscription *topic;
+};
+
+struct slice {
+    struct buf bytes;
+    uint32_t count;
+    struct event_id last;
+    bool cut; /* the limit was reached: there is more */
+};
+
+static struct ring_entry *peek(const struct stretch *s) {
+    return s->next < s->ring->len ? ring_at(s->ring, s->next) : NULL;
+}
+
+static struct stretch *earliest(struct stretch *stretches, size_t len,
+                                const struct event_id *bound) {
+    struct stretch *best = NULL;
+    for (size_t i = 0; i < len; i++) {
+        const struct ring_entry *e = peek(&stretches[i]);
+        if (e == NULL || (bound != NULL && id_compare(&e->id, bound) > 0))
+            continue;
+        if (best == NULL || id_compare(&e->id, &peek(best)->id) < 0)
+            best = &stretches[i];
+    }
+    return best;
+}
+
+/* Take events in the order of their ids, up to @bound (NULL: all), while they fit. */
+static void gather(struct stretch *stretches, size_t len, const struct event_id *bound,
+                   const struct bus_replay *r, struct slice *out) {
+    struct stretch *s;
+    while ((s = earliest(stretches, len, bound)) != NULL) {
+        struct ring_entry *e = peek(s);
+        struct frame *f = ring_frame(s->ring, e, s->topic->topic, s->topic->topic_len, r->form);
+        if (f != NULL) {
+            struct frame_slice body = frame_slice(f, r->form, false);
+            if (out->bytes.len > 0 && out->bytes.len + body.len > r->limit_bytes) {
+                out->cut = true;
+                return;
+            }
+            buf_append(&out->bytes, body.bytes, body.len);
+            out->count++;
+        }
+        out->last = e->id;
+        s->next++;
+    }
+}
+
+static struct bus_event *slice_event(struct slice *slice, enum frame_form form) {
+    if (slice->count == 0)
+        return NULL;
+    struct bus_event *e =
+        bus_event_new(frame_of_bodies(slice->bytes.data, slice->bytes.len, form), NULL, 0, 0);
+    e->durable = true;
+    e->count = slice->count;
+    e->id = slice->last;
+    return e;
+}
+
+/* ---- answers ---- */
+
+static void push_answer(struct waiting *w, struct bus_replayed *m) {
+    m->base.kind = BUS_REPLAYED;
+    queue_push_control(w->bus->options.inboxes[w->request->base.worker], &m->base.node);
+    waiting_end(w);
+}
+
+static struct bus_replayed *new_answer(const struct waiting *w, const unsigned char *resets) {
+    bool any = w->reasons != 0;
+    for (size_t i = 0; resets != NULL && i < w->request->topics_len; i++)
+        any = any || resets[i] != 0;
+    struct bus_replayed *m = bus_replayed_new(w->request->token, any ? w->request->topics_len : 0);
+    for (size_t i = 0; i < m->resets_len; i++)
+        m->resets[i] = (unsigned char)(w->reasons | (resets != NULL ? resets[i] : 0));
+    m->has_cursor = w->bus->domain.exists;
+    m->start = w->pos;
+    return m;
+}
+
+/* Nothing is behind the cursor, or nothing that can be had: live from here. */
+static void answer_live(struct waiting *w) {
+    struct bus_replayed *m = new_answer(w, NULL);
+    m->live = true;
+    m->cursor = w->bus->domain.position;
+    push_answer(w, m);
+}
+
+static void answer_slice(struct waiting *w, struct slice *slice, bool live,
+                         const struct event_id *cursor, const unsigned char *resets) {
+    struct bus_replayed *m = new_answer(w, resets);
+    m->slice = slice_event(slice, w->request->form);
+    m->live = live;
+    m->cursor = *cursor;
+    push_answer(w, m);
+}
+
+/* ---- placing the cursor ---- */
+
+static void place_at(struct waiting *w, const struct event_id *pos, unsigned reasons) {
+    w->placed = true;
+    w->pos = *pos;
+    w->reasons = reasons;
+}
+
+/* The place right before @since_ms: in the latest epoch that had begun by then. */
+static void place_since(struct waiting *w) {
+    const struct domain *d = &w->bus->domain;
+    struct event_id pos = domain_zero(d);
+    uint64_t since = w->request->start.since_ms;
+    pos.epoch = 1;
+    for (size_t i = 0; i < d->notes_len; i++)
+        if (d->notes[i].ms < since && d->notes[i].epoch > pos.epoch)
+            pos.epoch = d->notes[i].epoch;
+    pos.ms = since > 0 ? since - 1 : 0;
+    pos.seq = UINT64_MAX >> 1;
+    w->unchecked = true;
+    if (id_compare(&pos, &d->position) > 0)
+        pos = d->position;
+    place_at(w, &pos, 0);
+}
+
+static void place_id(struct waiting *w) {
+    const struct domain *d = &w->bus->domain;
+    const struct event_id *cursor = &w->request->start.id;
+    struct event_id pos;
+    bool ours = strcmp(cursor->birth, d->position.birth) == 0;
+    if ((!ours || id_compare(cursor, &d->position) > 0) && d->reads_done < w->clock_wanted)
+        return; /* it may just be ahead of us */
+    if ((!ours || id_compare(cursor, &d->position) > 0) && w->clock_wanted == 0) {
+        w->clock_wanted = d->reads_sent + 1;
+        if (d->reads_sent == d->reads_done)
+            clock_read(w->bus);
+        return;
+    }
+    unsigned reasons = domain_place(d, cursor, &pos);
+    place_at(w, &pos, reasons);
+}
+
+static int compare_ids(const void *a, const void *b) {
+    return id_compare(a, b);
+}
+
+static void place_last(struct waiting *w) {
+    struct event_id pos = domain_zero(&w->bus->domain);
+    size_t n = w->found_len;
+    if (n > 0)
+        qsort(w->found, n, sizeof(*w->found), compare_ids);
+    if (n > w->request->start.last)
+        pos = w->found[n - 1 - w->request->start.last];
+    else if (n > 0) { /* all there is: right before the first */
+        pos = w->found[0];
+        if (pos.seq > 0)
+            pos.seq--;
+        else {
+            pos.ms--;
+            pos.seq = UINT64_MAX >> 1;
+        }
+    }
+    w->unchecked = true;
+    place_at(w, n > 0 ? &pos : &w->bus->domain.position, 0);
+}
+
+static void on_latest(void *arg, int status, const struct redisReply *reply) {
+    struct waiting *w = arg;
+    w->outstanding--;
+    if (w->gone) {
+        if (w->outstanding == 0)
+            waiting_free(w);
+        return;
+    }
+    if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY) {
+        w->failed = true;
+    } else {
+        w->found = mem_realloc(w->found, (w->found_len + reply->elements + 1) * sizeof(*w->found));
+        for (size_t i = 0; i < reply->elements; i++) {
+            struct log_entry e;
+            if (log_entry_parse(&w->bus->domain, reply->element[i], &e))
+                w->found[w->found_len++] = e.id;
+        }
+    }
+    if (w->outstanding == 0 && !w->failed)
+        place_last(w);
+    w->bus->replays_due = true;
+}
+
+static void find_last(struct waiting *w, struct bus_subscription **topics) {
+    uint64_t n = w->request->start.last < LAST_MAX ? w->request->start.last : LAST_MAX;
+    w->failed = false;
+    w->found_len = 0;
+    for (size_t i = 0; i < w->request->topics_len; i++) {
+        if (log_read(w->bus, topics[i], true, NULL, NULL, (size_t)n + 1, on_latest, w) != RELAY_OK)
+            w->failed = true;
+        else
+            w->outstanding++;
+    }
+}
+
+static void place(struct waiting *w, struct bus_subscription **topics) {
+    const struct domain *d = &w->bus->domain;
+    switch (d->exists ? w->request->start.kind : CURSOR_NONE) {
+    case CURSOR_NONE:
+        place_at(w, &d->position,
+                 w->request->start.kind == CURSOR_ID || w->request->start.kind == CURSOR_BAD
+                     ? RESET_BIRTH
+                     : 0);
+        break;
+    case CURSOR_BAD:
+        place_at(w, &d->position, RESET_BIRTH);
+        break;
+    case CURSOR_ID:
+        place_id(w);
+        break;
+    case CURSOR_SINCE:
+        place_since(w);
+        break;
+    case CURSOR_LAST:
+        find_last(w, topics);
+        break;
+    }
+}
+
+/* ---- serving ---- */
+
+static bool over_limit(const struct waiting *w) {
+    uint64_t limit = w->bus->options.replay_limit;
+    return limit != 0 && w->request->replayed >= limit;
+}
+
+/* Where nothing of a topic is kept at all, the ring is empty at zero and seems to reach back to
+ * everything: then a cursor older than the domain's memory may have missed what was forgotten. */
+static bool is_forgotten(const struct waiting *w, const struct bus_subscription *s) {
+    return s->ring.top.ms == 0 && !w->unchecked && w->pos.ms > 0 &&
+           w->pos.ms + w->bus->domain.memory_ms < clock_wall_ms();
+}
+
+static void serve_from_rings(struct waiting *w, struct bus_subscription **topics,
+                             const unsigned char *resets) {
+    size_t n = w->request->topics_len;
+    struct stretch *stretches = mem_zalloc(n * sizeof(*stretches));
+    struct slice slice = {.bytes = BUF_INIT};
+    for (size_t i = 0; i < n; i++)
+        stretches[i] =
+            (struct stretch){&topics[i]->ring, ring_find(&topics[i]->ring, &w->pos), topics[i]};
+    gather(stretches, n, NULL, w->request, &slice);
+    answer_slice(w, &slice, !slice.cut, slice.cut ? &slice.last : &w->bus->domain.position, resets);
+    buf_fini(&slice.bytes);
+    free(stretches);
+}
+
+/* From pages where they were read, from rings elsewhere; up to where all of them are complete. */
+static void serve_from_pages(struct waiting *w, struct bus_subscription **topics) {
+    size_t n = w->request->topics_len;
+    struct stretch *stretches = mem_zalloc(n * sizeof(*stretches));
+    unsigned char *resets = mem_zalloc(n);
+    struct slice slice = {.bytes = BUF_INIT};
+    struct event_id bound = w->bus->domain.position;
+    for (size_t i = 0; i < n; i++) {
+        struct page *p = &w->pages[i];
+        bool read = p->waiting != NULL;
+        struct ring *ring = read ? &p->ring : &topics[i]->ring;
+        stretches[i] = (struct stretch){ring, ring_find(ring, &w->pos), topics[i]};
+        if (read && id_compare(&p->ring.top, &bound) < 0)
+            bound = p->ring.top;
+        if (read && p->trimmed && !w->unchecked)
+            resets[i] |= RESET_TRIMMED;
+    }
+    gather(stretches, n, &bound, w->request, &slice);
+    answer_slice(w, &slice, false, slice.cut ? &slice.last : &bound, resets);
+    buf_fini(&slice.bytes);
+    free(resets);
+    free(stretches);
+}
+
+static void on_log_page(void *arg, int status, const struct redisReply *reply) {
+    struct page *p = arg;
+    struct waiting *w = p->waiting;
+    w->outstanding--;
+    if (w->gone) {
+        if (w->outstanding == 0)
+            waiting_free(w);
+        return;
+    }
+    if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY) {
+        w->failed = true;
+    } else {
+        struct event_id complete =
+            p->ring.top; /* the floor of the topic's ring when this was asked for */
+        struct buf message = BUF_INIT;
+        for (size_t i = 0; i < reply->elements; i++) {
+            struct log_entry e;
+            if (!log_entry_parse(&w->bus->domain, reply->element[i], &e) ||
+                id_compare(&e.id, &w->pos) <= 0)
+                continue;
+            if (p->ring.len == 0)
+                p->trimmed = id_compare(&e.prev, &w->pos) > 0;
+            log_entry_message(&e, &message);
+            ring_append(&p->ring, &e.id, &e.prev, message.data, message.len, NULL, 0);
+        }
+        buf_fini(&message);
+        if (p->ring.len == 0)
+            p->trimmed =
+                true; /* there was something up to the ring's floor, and the log has it no more */
+        if (reply->elements < PAGE_MAX)
+            p->ring.top = complete;
+    }
+    if (w->outstanding == 0)
+        w->pages_done = !w->failed;
+    w->bus->replays_due = true;
+}
+
+/* Read a page of each topic whose ring does not reach back to the cursor. */
+static void read_pages(struct waiting *w, struct bus_subscription **topics) {
+    size_t n = w->request->topics_len;
+    w->failed = false;
+    w->pages = mem_zalloc(n * sizeof(*w->pages));
+    for (size_t i = 0; i < n; i++) {
+        struct bus_subscription *s = topics[i];
+        if (id_compare(&w->pos, &s->ring.floor) >= 0)
+            continue;
+        struct page *p = &w->pages[i];
+        ring_init(&p->ring, &s->ring.floor);
+        p->waiting = w;
+        if (log_read(w->bus, s, false, &w->pos, &s->ring.floor, PAGE_MAX, on_log_page, p) ==
+            RELAY_OK)
+            w->outstanding++;
+        else
+            w->failed = true;
+    }
+    if (w->outstanding == 0)
+        pages_free(w);
+}
+
+/* Whether every ring reaches back to the cursor, or is as far back as its topic's log; those that
+ * do not yet are being extended. @resets: topics whose log ends above the cursor. */
+enum reach { REACH_ALL, REACH_EXTENDING, REACH_LOGS };
+
+static enum reach reach_of(struct waiting *w, struct bus_subscription **topics,
+                           unsigned char *resets) {
+    enum reach reach = REACH_ALL;
+    for (size_t i = 0; i < w->request->topics_len; i++) {
+        struct bus_subscription *s = topics[i];
+        if (is_forgotten(w, s))
+            resets[i] |= RESET_TRIMMED;
+        if (id_compare(&w->pos, &s->ring.floor) >= 0)
+            continue;
+        if (s->reaches_back) {
+            if (!w->unchecked)
+                resets[i] |= RESET_TRIMMED;
+            continue;
+        }
+        if (!s->extended) {
+            if (s->read == NULL)
+                history_extend(s);
+            reach = REACH_EXTENDING;
+        } else if (reach == REACH_ALL) {
+            reach = REACH_LOGS;
+        }
+    }
+    return reach;
+}
+
+static void serve(struct waiting *w) {
+    size_t n = w->request->topics_len;
+    struct bus_subscription **topics = mem_zalloc(n * sizeof(struct bus_subscription *));
+    unsigned char *resets = mem_zalloc(n);
+    bool synced;
+    if (!find_topics(w, topics, &synced)) {
+        waiting_end(w); /* the worker gave a topic up: nobody waits for this */
+    } else if (synced && w->bus->domain.known && w->outstanding == 0) {
+        if (!w->placed)
+            place(w, topics);
+        if (w->placed && over_limit(w)) {
+            w->reasons |= RESET_LIMIT;
+            w->pos = w->bus->domain.position;
+            answer_live(w);
+        } else if (w->placed && w->pages_done) {
+            serve_from_pages(w, topics);
+        } else if (w->placed) {
+            enum reach reach = reach_of(w, topics, resets);
+            if (reach == REACH_ALL)
+                serve_from_rings(w, topics, resets);
+            else if (reach == REACH_LOGS)
+                read_pages(w, topics);
+        }
+    }
+    free(topics);
+    free(resets);
+}
+
+void replay_request(struct bus *bus, struct bus_replay *r) {
+    struct waiting *w = mem_zalloc(sizeof(*w));
+    w->bus = bus;
+    w->request = r;
+    DL_APPEND(bus->waiting, w);
+    bus->replays_due = true;
+}
+
+void replay_serve(struct bus *bus) {
+    struct waiting *w, *next;
+    if (!bus->replays_due || bus->stopping)
+        return;
+    bus->replays_due = false;
+    DL_FOREACH_SAFE(bus->waiting, w, next) {
+        serve(w);
+    }
+}
+
+void replay_free_all(struct bus *bus) {
+    while (bus->waiting != NULL)
+        waiting_end(bus->waiting);
+}

@@ -1,0 +1,127 @@
+/* From a cursor to the present, step by step.
+ *
+ * A step is one request to the bus and its answer: a slice of events that fits the outbox, the
+ * cursor behind it, and whether the stream is live from there on. The next step waits until the
+ * outbox has drained to a half; so a client that reads slowly through a long replay costs no more
+ * than its outbox. A worker has a bounded number of steps under way and lets the others wait in
+ * line, or a storm of reconnects would pile up slices. */
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "relay/base/mem.h"
+#include "relay/hub/internal.h"
+
+enum { REPLAYS_UNDER_WAY = 64 };
+
+static bool has_room(const struct subscriber *s) {
+    return outbox_is_empty(&s->outbox) || s->outbox.bytes <= s->hub->options.outbox_limit_bytes / 2;
+}
+
+static struct bus_replay *make_request(const struct subscriber *s) {
+    size_t names_len = 0;
+    for (uint32_t i = 0; i < s->subscriptions_len; i++)
+        names_len += s->subscriptions[i].topic->name_len + 1;
+    struct bus_replay *r = bus_replay_new(s->subscriptions_len, names_len);
+    char *at = r->names;
+    for (uint32_t i = 0; i < s->subscriptions_len; i++) {
+        const struct hub_topic *t = s->subscriptions[i].topic;
+        memcpy(at, t->name, t->name_len + 1);
+        at += t->name_len + 1;
+    }
+    r->form = s->outbox.form;
+    r->limit_bytes = s->hub->options.outbox_limit_bytes / 2;
+    r->replayed = s->replayed;
+    r->base.worker = s->hub->options.worker;
+    return r;
+}
+
+static void send_step(struct replay *step) {
+    struct subscriber *s = step->subscriber;
+    struct hub *hub = s->hub;
+    struct bus_replay *r = make_request(s);
+    if (s->start != NULL) {
+        r->start = *s->start;
+    } else if (s->has_cursor) {
+        r->start = (struct cursor_request){.kind = CURSOR_ID, .id = s->cursor};
+    }
+    step->token = r->token = ++hub->next_token;
+    HASH_ADD(hh, hub->replays, token, sizeof(step->token), step);
+    hub->replays_sent++;
+    subscriber_set_state(s, SUBSCRIBER_REPLAY);
+    hub->options.send(hub->options.send_ctx, &r->base);
+}
+
+static void send_waiting(struct hub *hub) {
+    while (hub->replays_line != NULL && hub->replays_sent < REPLAYS_UNDER_WAY) {
+        struct replay *step = hub->replays_line;
+        DL_DELETE(hub->replays_line, step);
+        send_step(step);
+    }
+}
+
+void replay_want(struct subscriber *s) {
+    if (s->replay != NULL || s->state == SUBSCRIBER_CLOSING || !has_room(s))
+        return;
+    s->replay = mem_zalloc(sizeof(*s->replay));
+    s->replay->subscriber = s;
+    DL_APPEND(s->hub->replays_line, s->replay);
+    send_waiting(s->hub);
+}
+
+/* Forget the step; an answer to it finds nobody. */
+static void drop_step(struct hub *hub, struct replay *step) {
+    if (step->token != 0) {
+        HASH_DEL(hub->replays, step);
+        hub->replays_sent--;
+    } else {
+        DL_DELETE(hub->replays_line, step);
+    }
+    step->subscriber->replay = NULL;
+    free(step);
+}
+
+void replay_cancel(struct subscriber *s) {
+    struct hub *hub = s->hub;
+    if (s->replay == NULL)
+        return;
+    drop_step(hub, s->replay);
+    send_waiting(hub);
+}
+
+static void take_slice(struct subscriber *s, const struct bus_replayed *m) {
+    if (m->slice != NULL) {
+        subscriber_push(s, m->slice);
+        s->replayed += m->slice->count;
+        figure_add(&s->hub->figures->replayed, m->slice->count);
+    }
+    if (m->has_cursor) {
+        s->cursor = m->cursor;
+        s->has_cursor = true;
+    }
+}
+
+size_t replay_answered(struct hub *hub, struct bus_replayed *m) {
+    struct replay *step;
+    HASH_FIND(hh, hub->replays, &m->token, sizeof(m->token), step);
+    if (step == NULL)
+        return 0; /* the subscriber has gone */
+    struct subscriber *s = step->subscriber;
+    drop_step(hub, step);
+    free(s->start);
+    s->start = NULL;
+    for (size_t i = 0; i < m->resets_len; i++)
+        s->subscriptions[i].reasons |= m->resets[i];
+    if (m->resets_len > 0)
+        subscriber_announce_resets(s, m->has_cursor ? &m->start : NULL);
+    take_slice(s, m);
+    if (m->live) {
+        s->replayed = 0;
+        subscriber_set_state(s, SUBSCRIBER_LIVE);
+        subscriber_announce_live(s);
+    } else {
+        replay_want(s); /* or when the outbox has drained */
+    }
+    send_waiting(hub);
+    return 1;
+}
