@@ -91,6 +91,7 @@ def rows():
     yield "Saturation, 1,000 subscribers", None, None, None
     yield "  deliveries/s", "saturate-1000", lambda r: r["deliveries_per_second"], "{:,.0f}"
     yield "  CPU µs per delivery", "saturate-1000", cpu("server", "deliveries"), "{:.2f}"
+    yield "  latency ms, p99", "saturate-1000", latency("p99"), "{:.2f}"
     yield "  cores of the load generator", "saturate-1000", lambda r: r["generator_cores"], "{:.2f}"
     yield "Memory KiB per connection, 10,000 subscribers", None, None, None
     yield "  idle", "idle-10000", memory, "{:.2f}"
