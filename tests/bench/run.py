@@ -199,13 +199,17 @@ def table(cells, names, base):
     """The rows as dictionaries: medians by server, and ratios of `base` to the others."""
     figures = Figures(cells)
     others = [n for n in names if n != base and not n.startswith(base)]
+    headline = None  # of a section that has no row yet
     for title, measure, figure, form in rows():
         if measure is None:
-            yield {"title": title}
+            headline = title
             continue
         values = {n: figures.median(n, measure, figure) for n in names}
         ratios = {n: figures.ratio(base, n, measure, figure) for n in others}
         if any(v is not None for v in values.values()):
+            if headline:
+                yield {"title": headline}
+            headline = None
             yield {"title": title, "measure": measure, "values": values, "ratios": ratios, "format": form}
 
 
