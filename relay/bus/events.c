@@ -25,11 +25,14 @@ static void overflow(struct bus *bus, struct bus_subscription *s, unsigned worke
         log_warn("a worker does not keep up; events are dropped and subscribers told",
                  "worker=%u topic=%s suppressed=%llu", worker, s->topic,
                  (unsigned long long)suppressed);
-    if (s->interests[worker].gap_told)
+    struct queue *inbox = bus->options.inboxes[worker];
+    struct bus_interest *i = &s->interests[worker];
+    uint64_t takes = queue_takes(inbox);
+    if (i->gap_told && i->gap_takes == takes)
         return;
-    s->interests[worker].gap_told = true;
-    struct bus_topic *gap = bus_topic_new(BUS_GAP, s->topic, s->topic_len);
-    queue_push_control(bus->options.inboxes[worker], &gap->base.node);
+    i->gap_told = true;
+    i->gap_takes = takes;
+    queue_push_control(inbox, &bus_topic_new(BUS_GAP, s->topic, s->topic_len)->base.node);
 }
 
 /* Takes @frame over. */

@@ -14,10 +14,10 @@
 
 /* What one worker wants of a topic. */
 struct bus_interest {
-    uint64_t serial; /* of its SUBSCRIBE, echoed in CONFIRMED */
-    unsigned forms;  /* 0: nothing */
-    bool gap_told;   /* a GAP is the last thing it was sent about this topic: another would say
-                        nothing new */
+    uint64_t serial;    /* of its SUBSCRIBE, echoed in CONFIRMED */
+    unsigned forms;     /* 0: nothing */
+    bool gap_told;      /* a GAP is the last thing it was sent about this topic: */
+    uint64_t gap_takes; /* while it has not taken that one, another would say nothing new */
 };
 
 enum bus_topic_state {

@@ -47,6 +47,7 @@ static void confirm(struct bus_subscription *s, unsigned worker, bool live_gap) 
     m->serial = s->interests[worker].serial;
     m->forms = s->forms;
     m->live_gap = live_gap;
+    s->interests[worker].gap_told = false;
     queue_push_control(s->bus->options.inboxes[worker], &m->base.node);
 }
 
