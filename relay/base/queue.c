@@ -59,8 +59,16 @@ struct queue_node *queue_take(struct queue *q) {
     q->tail = &q->head;
     q->count = 0;
     q->bytes = 0;
+    q->takes++;
     uv_mutex_unlock(&q->mutex);
     return list;
+}
+
+uint64_t queue_takes(struct queue *q) {
+    uv_mutex_lock(&q->mutex);
+    uint64_t takes = q->takes;
+    uv_mutex_unlock(&q->mutex);
+    return takes;
 }
 
 size_t queue_depth(struct queue *q) {

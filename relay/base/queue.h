@@ -23,6 +23,7 @@ struct queue {
     struct queue_node **tail; /* where the next one is linked */
     size_t count;             /* messages queued */
     size_t bytes;             /* bytes queued, as their pushers counted them */
+    uint64_t takes;           /* times that the reader took everything */
     size_t limit_count;       /* above these two, queue_push() refuses */
     size_t limit_bytes;
     uv_async_t *wakeup; /* NULL: nobody is woken */
@@ -47,6 +48,10 @@ void queue_push_control(struct queue *q, struct queue_node *node);
 /* Take everything queued, oldest first, linked by next; NULL when empty. The reader's thread only.
  */
 struct queue_node *queue_take(struct queue *q);
+
+/* How often everything was taken: while it says the same, what was pushed since is still queued.
+ * Any thread. */
+uint64_t queue_takes(struct queue *q);
 
 /* Messages queued now, for metrics. Any thread. */
 size_t queue_depth(struct queue *q);

@@ -25,10 +25,16 @@ static void overflow(struct bus *bus, struct bus_subscription *s, unsigned worke
         log_warn("a worker does not keep up; events are dropped and subscribers told",
                  "worker=%u topic=%s suppressed=%llu", worker, s->topic,
                  (unsigned long long)suppressed);
-    if (s->interests[worker].gap_told)
+    struct queue *inbox = bus->options.inboxes[worker];
+    struct bus_interest *i = &s->interests[worker];
+    uint64_t takes = queue_takes(inbox);
+    unsigned reasons = live ? RESET_LIVE : 0;
+    if (i->gap_told && i->gap_takes == takes && (i->gap_reasons & reasons) == reasons)
         return;
-    s->interests[worker].gap_told = true;
-    subscriptions_tell_gap(s, worker, live ? RESET_LIVE : 0);
+    i->gap_told = true;
+    i->gap_takes = takes;
+    i->gap_reasons = reasons;
+    subscriptions_tell_gap(s, worker, reasons);
 }
 
 /* Takes @frame over. */

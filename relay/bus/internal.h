@@ -18,9 +18,10 @@
 
 /* What one worker wants of a topic. */
 struct bus_interest {
-    unsigned forms; /* bit set of enum frame_form; 0: nothing */
-    bool gap_told;  /* a GAP is the last thing it was sent about this topic: another would say
-                       nothing new */
+    unsigned forms;       /* bit set of enum frame_form; 0: nothing */
+    bool gap_told;        /* a GAP is the last thing it was sent about this topic: */
+    uint64_t gap_takes;   /* while it has not taken that one, another would say nothing new */
+    unsigned gap_reasons; /* that it was told */
 };
 
 enum bus_topic_state {

@@ -143,9 +143,9 @@ struct bus_publish {
     size_t topics_len;
     struct bus *bus;    /* these two are the bus's */
     size_t topics_left; /* how many answers are missing */
-    int status; /* RELAY_OK, RELAY_EAGAIN (no connection: nothing was published), RELAY_ECONN or
-                   RELAY_ETIMEOUT (may have been published), RELAY_EREMOTE (Redis refused; why says
-                   it) */
+    int status; /* RELAY_OK, RELAY_EAGAIN (no connection: nothing was published), RELAY_ECONN,
+                   RELAY_ETIMEOUT or RELAY_ECANCELED (may have been published), RELAY_EREMOTE (Redis
+                   refused; why says it) */
     char why[160];
 };
 

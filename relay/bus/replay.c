@@ -152,7 +152,19 @@ static struct bus_event *slice_event(struct slice *slice, enum frame_form form) 
 
 /* ---- answers ---- */
 
+/* Behind this answer events follow, so one that is dropped from here on has to be told anew. */
+static void forget_gaps(const struct waiting *w) {
+    const char *name = w->request->names;
+    for (size_t i = 0; i < w->request->topics_len; i++, name += strlen(name) + 1) {
+        struct bus_subscription *s = subscriptions_find_topic(w->bus, name, strlen(name));
+        if (s != NULL)
+            s->interests[w->request->base.worker].gap_told = false;
+    }
+}
+
 static void push_answer(struct waiting *w, struct bus_replayed *m) {
+    if (m->live)
+        forget_gaps(w);
     m->base.kind = BUS_REPLAYED;
     queue_push_control(w->bus->options.inboxes[w->request->base.worker], &m->base.node);
     waiting_end(w);

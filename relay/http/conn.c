@@ -11,7 +11,9 @@
 #include "relay/base/mem.h"
 
 enum {
-    DISCARD_MAX_BYTES = 64 * 1024, /* behind a stream's head, and while lingering */
+    DISCARD_MAX_BYTES = 64 * 1024, /* behind a stream's head */
+    /* After our end: a client that writes all of a body before it reads our refusal gets it. */
+    LINGER_MAX_BYTES = 16 * 1024 * 1024,
     LINGER_MS = 2000,
     SURPLUS_TIMEOUT_MS = 2000,
     DRAIN_IDLE_MS = 500 /* a request that is on its way when the node goes down is still answered */
@@ -27,8 +29,7 @@ static void on_handle_closed(uv_handle_t *handle) {
     struct conn *c = handle->data;
     struct server *server = c->server;
     free(c);
-    if (--server->handles == 0 && server->closing && server->closed != NULL)
-        server->closed(server->closed_arg);
+    server_handle_closed(server);
 }
 
 static void unlink_from_server(struct conn *c) {
@@ -245,7 +246,7 @@ static size_t feed(struct conn *c, const char *data, size_t len) {
 /* Bytes that came behind a stream's request, or after our end: count and forget. */
 static void discard(struct conn *c, size_t len) {
     c->discarded += (uint32_t)len;
-    if (c->discarded <= DISCARD_MAX_BYTES)
+    if (c->discarded <= (is_streaming(c) ? DISCARD_MAX_BYTES : LINGER_MAX_BYTES))
         return;
     if (is_streaming(c))
         conn_end_stream(c, HUB_END_INPUT);

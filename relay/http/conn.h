@@ -71,12 +71,16 @@ struct server {
     struct server_listener *listeners;
     uint64_t paused_until_ms; /* accepting; 0: it goes on */
     char date[40];            /* the Date header's value, of the last tick */
+    uv_prepare_t life;        /* never started: closed by server_close(), so that the loop tells */
     size_t handles;           /* uv handles that are not closed yet */
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;
     char scratch[64 * 1024]; /* where reads land */
 };
+
+/* server.c */
+void server_handle_closed(struct server *server); /* one of `handles` is gone */
 
 /* conn.c */
 void conn_new(struct server *server, int fd, bool loopback);

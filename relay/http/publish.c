@@ -155,7 +155,6 @@ static void respond_failed(struct conn *c, const struct bus_publish *p) {
     struct buf detail = BUF_INIT;
     switch (p->status) {
     case RELAY_EAGAIN:
-    case RELAY_ECANCELED:
         respond_problem(c, 503, "Retry-After: 1\r\n",
                         "Redis cannot be reached now; nothing was published. Try again.");
         break;

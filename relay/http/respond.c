@@ -34,8 +34,7 @@ static const char *reason_phrase(int status) {
 void respond_head(const struct conn *c, struct buf *out, int status) {
     buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason_phrase(status),
                c->server->date);
-    bool readable = c->request != NULL && request_state(c->request) != REQUEST_HEAD;
-    origin_put_cors(&c->server->options.origins, readable ? c->request : NULL, out);
+    origin_put_cors(&c->server->options.origins, c->request, out);
 }
 
 /* For the log. Never the query: tokens may stand there. */

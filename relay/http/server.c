@@ -112,15 +112,22 @@ void server_listen(struct server *server, int listen_fd, bool loopback) {
 }
 
 void server_adopt(struct server *server, int fd, bool loopback) {
-    conn_new(server, fd, loopback);
+    if (server->closing)
+        close(fd);
+    else
+        conn_new(server, fd, loopback);
+}
+
+void server_handle_closed(struct server *server) {
+    if (--server->handles == 0) /* server->life is among them, so this is after server_close() */
+        server->closed(server->closed_arg);
 }
 
 static void on_listener_closed(uv_handle_t *handle) {
     struct server_listener *l = handle->data;
     struct server *server = l->server;
     free(l);
-    if (--server->handles == 0 && server->closing && server->closed != NULL)
-        server->closed(server->closed_arg);
+    server_handle_closed(server);
 }
 
 void server_stop_accepting(struct server *server) {
@@ -166,6 +173,9 @@ struct server *server_new(uv_loop_t *loop, const struct http_options *options, s
     wheel_init(&server->wheel, clock_mono_ms());
     rng_init(&server->rng);
     set_date(server);
+    uv_prepare_init(loop, &server->life);
+    server->life.data = server;
+    server->handles = 1;
     return server;
 }
 
@@ -183,11 +193,16 @@ size_t server_connections(const struct server *server) {
     return (size_t)figure_get(&server->figures->connections);
 }
 
+static void on_life_closed(uv_handle_t *handle) {
+    server_handle_closed(handle->data);
+}
+
 void server_close(struct server *server, void (*closed)(void *arg), void *arg) {
+    if (server->closing)
+        return;
     server->closing = true;
     server->closed = closed;
     server->closed_arg = arg;
-    server->handles++; /* so that `closed` is not called before everything was asked to close */
     server_stop_accepting(server);
     while (server->conns != NULL) {
         struct conn *c = server->conns;
@@ -196,8 +211,7 @@ void server_close(struct server *server, void (*closed)(void *arg), void *arg) {
         else
             conn_close(c);
     }
-    if (--server->handles == 0)
-        closed(arg);
+    uv_close((uv_handle_t *)&server->life, on_life_closed);
 }
 
 void server_free(struct server *server) {

@@ -66,7 +66,8 @@ void server_listen(struct server *server, int listen_fd, bool loopback);
  */
 bool server_has_room(const struct http_shared *shared);
 
-/* Serve a connection that somebody else accepted; the fd is taken over. */
+/* Serve a connection that somebody else accepted; the fd is taken over, and closed after
+ * server_close(). */
 void server_adopt(struct server *server, int fd, bool loopback);
 
 /* Take what the kernel has accepted already, then accept no more. */
@@ -85,7 +86,7 @@ void server_tick(struct server *server, uint64_t now_ms);
 size_t server_connections(const struct server *server);
 
 /* Close all connections and listeners at once. @closed is called, from the loop, when the last
- * handle is closed; then, not before, server_free(). */
+ * handle is closed; then, not before, server_free(). A second call does nothing. */
 void server_close(struct server *server, void (*closed)(void *arg), void *arg);
 void server_free(struct server *server);
 

@@ -140,6 +140,11 @@ static void finish(struct subscriber *s) {
     s->stream->ops->finish(s->stream, s->end_why);
 }
 
+/* How long a stream goes between two looks at whether it needs a heartbeat. */
+static uint64_t look_ms(const struct subscriber *s) {
+    return s->hub->options.heartbeat_ms / (s->ping ? 1 : 2);
+}
+
 /* A heartbeat that nobody needs, since something else left or is leaving, is not sent; a client
  * that asked for pings watches for them, and gets each one. A look in each half of the interval
  * bounds the silence to the whole of it, and leaves each stream its own phase. */
@@ -148,7 +153,7 @@ static void heartbeat(struct subscriber *s, uint64_t now_ms) {
     if (wanted)
         subscriber_push(s, s->ping ? s->hub->ping : s->hub->heartbeat);
     s->written = wanted;
-    s->heartbeat_due_ms = now_ms + s->hub->options.heartbeat_ms / (s->ping ? 1 : 2);
+    s->heartbeat_due_ms = now_ms + look_ms(s);
 }
 
 void subscriber_deadline(struct subscriber *s, uint64_t now_ms) {
@@ -181,8 +186,7 @@ struct subscriber *hub_attach(struct hub *hub, const struct hub_subscription_spe
         topic_join(hub, &spec->topics[i], s, i);
     figure_add(&hub->figures->subscribers, 1);
     replay_want(s);
-    s->heartbeat_due_ms =
-        now_ms + 1 + rng_below(&hub->rng, o->heartbeat_ms); /* a phase of its own */
+    s->heartbeat_due_ms = now_ms + 1 + rng_below(&hub->rng, look_ms(s)); /* a phase of its own */
     set_deadline(s);
     if (o->max_age_ms > 0)
         subscriber_end_at(s, now_ms + rng_jitter(&hub->rng, o->max_age_ms, 10), HUB_END_MAX_AGE);

@@ -234,7 +234,7 @@ static void on_prepare(uv_prepare_t *prepare) {
         fail(c, RELAY_ECONN, "cannot send: ", uv_strerror(sent));
         return;
     }
-    if (sent == (int)c->out.len) {
+    if (sent >= 0 && (size_t)sent == c->out.len) {
         clear(&c->out);
         return;
     }

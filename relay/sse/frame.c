@@ -40,22 +40,30 @@ static void put_field(struct buf *b, const char *name, const char *value, size_t
     buf_putc(b, '\n');
 }
 
+/* The first @c from @from on, or @end. */
+static const char *find(const char *from, const char *end, char c) {
+    const char *at = from < end ? memchr(from, c, (size_t)(end - from)) : NULL;
+    return at != NULL ? at : end;
+}
+
 /* One data line per line of @data, whatever ends it. Data that ends in a line end gets one more,
- * empty line, which is what makes the line end arrive. */
+ * empty line, which is what makes the line end arrive. Each kind of line end is looked for only
+ * once the last one of it was passed, or data of one kind alone would take its square in time. */
 static void put_data(struct buf *b, const char *data, size_t len) {
     const char *end = data + len;
+    const char *lf = find(data, end, '\n'), *cr = find(data, end, '\r');
     for (;;) {
-        size_t rest = (size_t)(end - data);
-        const char *stop = memchr(data, '\n', rest);
-        const char *cr = memchr(data, '\r', stop != NULL ? (size_t)(stop - data) : rest);
-        if (cr != NULL)
-            stop = cr;
-        put_field(b, "data: ", data, stop != NULL ? (size_t)(stop - data) : rest);
-        if (stop == NULL)
+        const char *stop = lf < cr ? lf : cr;
+        put_field(b, "data: ", data, (size_t)(stop - data));
+        if (stop == end)
             return;
         data = stop + 1;
-        if (*stop == '\r' && data < end && *data == '\n')
+        if (stop == cr && data == lf && lf != end)
             data++;
+        if (lf < data)
+            lf = find(data, end, '\n');
+        if (cr < data)
+            cr = find(data, end, '\r');
     }
 }
 

@@ -91,6 +91,7 @@ def rows():
     yield "Saturation, 1,000 subscribers", None, None, None
     yield "  deliveries/s", "saturate-1000", lambda r: r["deliveries_per_second"], "{:,.0f}"
     yield "  CPU µs per delivery", "saturate-1000", cpu("server", "deliveries"), "{:.2f}"
+    yield "  latency ms, p99", "saturate-1000", latency("p99"), "{:.2f}"
     yield "  cores of the load generator", "saturate-1000", lambda r: r["generator_cores"], "{:.2f}"
     yield "Memory KiB per connection, 10,000 subscribers", None, None, None
     yield "  idle", "idle-10000", memory, "{:.2f}"
@@ -198,13 +199,17 @@ def table(cells, names, base):
     """The rows as dictionaries: medians by server, and ratios of `base` to the others."""
     figures = Figures(cells)
     others = [n for n in names if n != base and not n.startswith(base)]
+    headline = None  # of a section that has no row yet
     for title, measure, figure, form in rows():
         if measure is None:
-            yield {"title": title}
+            headline = title
             continue
         values = {n: figures.median(n, measure, figure) for n in names}
         ratios = {n: figures.ratio(base, n, measure, figure) for n in others}
         if any(v is not None for v in values.values()):
+            if headline:
+                yield {"title": headline}
+            headline = None
             yield {"title": title, "measure": measure, "values": values, "ratios": ratios, "format": form}
 
 

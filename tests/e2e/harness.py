@@ -246,6 +246,14 @@ class Relay(Process):
         """Subscribe, and wait until it is live."""
         return self.stream(target, **how).wait_live()
 
+    def try_live(self, target):
+        """Subscribe to a relay that may be full: the stream when it is live, or None when it was turned away."""
+        stream = self.stream(target)
+        stream.read_until(lambda: stream.ended or stream.named("relay.live"))
+        if stream.ended:
+            stream.close()
+        return None if stream.ended else stream
+
     def metrics(self):
         return Metrics(self.get("/metrics").body.decode())
 

@@ -202,8 +202,10 @@ void client_send_bytes(struct client *c, const void *bytes, size_t len) {
     const char *at = bytes;
     while (len > 0) {
         ssize_t n = send(c->fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
-            return; /* the reader will see it */
+        if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            c->reset = true;
+            return;
+        }
         assert_true(n > 0 || errno == EAGAIN);
         if (n > 0) {
             at += n;
@@ -224,7 +226,7 @@ void client_read(struct client *c) {
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         c->ended = n <= 0;
-        c->reset = n < 0;
+        c->reset = c->reset || n < 0;
         c->seen.len += n > 0 ? (size_t)n : 0;
         c->seen.data[c->seen.len] = '\0';
     }

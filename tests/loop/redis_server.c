@@ -38,12 +38,7 @@ static bool accepts(const struct redis_server *server) {
     return ok;
 }
 
-void redis_server_start(struct redis_server *server) {
-    snprintf(server->directory, sizeof(server->directory), "/tmp/redis-test-XXXXXX");
-    if (mkdtemp(server->directory) == NULL)
-        abort();
-    snprintf(server->socket, sizeof(server->socket), "%s/redis.sock", server->directory);
-    snprintf(server->url, sizeof(server->url), "unix:%s", server->socket);
+void redis_server_restart(struct redis_server *server) {
     server->pid = fork();
     if (server->pid == 0)
         run(server);
@@ -56,9 +51,22 @@ void redis_server_start(struct redis_server *server) {
     }
 }
 
-void redis_server_stop(struct redis_server *server) {
+void redis_server_start(struct redis_server *server) {
+    snprintf(server->directory, sizeof(server->directory), "/tmp/redis-test-XXXXXX");
+    if (mkdtemp(server->directory) == NULL)
+        abort();
+    snprintf(server->socket, sizeof(server->socket), "%s/redis.sock", server->directory);
+    snprintf(server->url, sizeof(server->url), "unix:%s", server->socket);
+    redis_server_restart(server);
+}
+
+void redis_server_kill(struct redis_server *server) {
     kill(server->pid, SIGKILL);
     waitpid(server->pid, NULL, 0);
+}
+
+void redis_server_stop(struct redis_server *server) {
+    redis_server_kill(server);
     unlink(server->socket);
     rmdir(server->directory);
 }

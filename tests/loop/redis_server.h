@@ -17,4 +17,8 @@ struct redis_server {
 void redis_server_start(struct redis_server *server);
 void redis_server_stop(struct redis_server *server);
 
+/* Kill it, and start an empty one at the same address. */
+void redis_server_kill(struct redis_server *server);
+void redis_server_restart(struct redis_server *server);
+
 #endif

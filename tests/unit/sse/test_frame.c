@@ -45,6 +45,25 @@ static void data_is_split_at_every_kind_of_line_end(void **state) {
 }
 
 /* The standard's own way to read data lines, applied to what was written. */
+/* Much of one line end: minutes, if each line looked through all that is behind it. */
+static void data_of_line_ends_alone(void **state) {
+    enum { LEN = 4 * 1024 * 1024 };
+    static const char *const ends[] = {"\r", "\n", "\r\n"};
+    char *data = malloc(LEN);
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        size_t n = strlen(ends[i]);
+        for (size_t at = 0; at < LEN; at += n)
+            memcpy(data + at, ends[i], n);
+        struct frame_source source = {
+            .topic = "t", .topic_len = 1, .event = {.data = data, .data_len = LEN}};
+        struct frame *f = frame_encode(&source, 1 << FRAME_FORM_DATA);
+        assert_int_equal(frame_slice(f, FRAME_FORM_DATA, false).len, (LEN / n + 1) * 7 + 1);
+        frame_unref(f);
+    }
+    free(data);
+}
+
 static void data_arrives_as_it_was_but_for_line_ends(void **state) {
     (void)state;
     struct rng rng = {.state = 42};
@@ -165,6 +184,7 @@ static void raw_bytes_are_never_chunked(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_is_split_at_every_kind_of_line_end),
+        cmocka_unit_test(data_of_line_ends_alone),
         cmocka_unit_test(data_arrives_as_it_was_but_for_line_ends),
         cmocka_unit_test(a_field_of_each_kind),
         cmocka_unit_test(json_of_a_nameless_live_event),

@@ -1,0 +1,246 @@
+/* The bus and a real redis-server; see bus_world.h. */
+#include "tests/loop/bus_world.h"
+
+#include <hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "relay/base/clock.h"
+#include "relay/base/err.h"
+#include "relay/base/mem.h"
+#include "relay/wire/envelope.h"
+#include "tests/unit/unit.h"
+
+enum { PATIENCE_MS = 30000, STEP_US = 1000 };
+
+uint64_t bus_world_deadline(void) {
+    return clock_mono_ms() + PATIENCE_MS;
+}
+
+void bus_world_pause(uint64_t end_ms, const char *what) {
+    if (clock_mono_ms() >= end_ms)
+        fail_msg("waited in vain for %s", what);
+    usleep(STEP_US);
+}
+
+/* ---- life ---- */
+
+void bus_world_start(struct bus_world *w, const struct bus_world_options *o) {
+    const char *why = NULL;
+    memset(w, 0, sizeof(*w));
+    redis_server_start(&w->redis);
+    assert_int_equal(redis_url_parse(w->redis.url, &w->url, &why), RELAY_OK);
+    for (unsigned i = 0; i < BUS_WORKERS; i++) {
+        size_t limit = i == 0 && o->inbox_limit > 0 ? o->inbox_limit : SIZE_MAX;
+        queue_init(&w->inboxes[i], limit, SIZE_MAX, NULL);
+        w->inbox_list[i] = &w->inboxes[i];
+    }
+    w->options = (struct bus_options){
+        .url = &w->url,
+        .prefix = "sse",
+        .node = "node",
+        .redis_timeout_ms = o->redis_timeout_ms > 0 ? o->redis_timeout_ms : PATIENCE_MS,
+        .linger_ms = o->linger_ms,
+        .inboxes = w->inbox_list,
+        .workers = BUS_WORKERS};
+    w->bus = bus_start(&w->options, &w->figures);
+}
+
+size_t bus_world_stop(struct bus_world *w) {
+    size_t published = 0;
+    if (w->bus != NULL)
+        bus_stop(w->bus);
+    for (unsigned i = 0; i < BUS_WORKERS; i++) {
+        struct queue_node *lists[] = {w->taken[i], queue_take(&w->inboxes[i])};
+        for (int k = 0; k < 2; k++) {
+            while (lists[k] != NULL) {
+                struct bus_message *m = container_of(lists[k], struct bus_message, node);
+                lists[k] = lists[k]->next;
+                published += m->kind == BUS_PUBLISHED;
+                message_free(m);
+            }
+        }
+        queue_fini(&w->inboxes[i]);
+    }
+    if (w->cli != NULL)
+        redisFree(w->cli);
+    redis_server_stop(&w->redis);
+    redis_url_fini(&w->url);
+    return published;
+}
+
+/* ---- Redis ---- */
+
+static redisReply *ask(struct bus_world *w, int argc, const char **argv, const size_t *argv_len) {
+    if (w->cli != NULL && w->cli->err != 0) {
+        redisFree(w->cli);
+        w->cli = NULL;
+    }
+    if (w->cli == NULL)
+        w->cli = redisConnectUnix(w->redis.socket);
+    redisReply *reply = redisCommandArgv(w->cli, argc, argv, argv_len);
+    if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
+        fail_msg("%s: %s", argv[0], reply != NULL ? reply->str : w->cli->errstr);
+    return reply;
+}
+
+long long redis_do(struct bus_world *w, const char *format, ...) {
+    char text[512], *save = NULL;
+    const char *argv[32];
+    int argc = 0;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    for (char *word = strtok_r(text, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save))
+        argv[argc++] = word;
+    redisReply *reply = ask(w, argc, argv, NULL);
+    long long value = reply->type == REDIS_REPLY_INTEGER ? reply->integer : 0;
+    freeReplyObject(reply);
+    return value;
+}
+
+void redis_publish(struct bus_world *w, const char *topic, const char *data) {
+    char channel[300];
+    snprintf(channel, sizeof(channel), "sse:%s", topic);
+    freeReplyObject(ask(w, 3, (const char *[]){"PUBLISH", channel, data}, NULL));
+}
+
+long long redis_subscribers(struct bus_world *w, const char *topic) {
+    char channel[300];
+    snprintf(channel, sizeof(channel), "sse:%s", topic);
+    redisReply *reply = ask(w, 3, (const char *[]){"PUBSUB", "NUMSUB", channel}, NULL);
+    long long n = reply->element[1]->integer;
+    freeReplyObject(reply);
+    return n;
+}
+
+/* ---- a worker ---- */
+
+static void send_interest(struct bus_world *w, enum bus_request_kind kind, unsigned worker,
+                          const char *topic, uint64_t serial, unsigned forms) {
+    struct bus_subscribe *r = bus_subscribe_new(kind, topic, strlen(topic), forms);
+    r->serial = serial;
+    r->base.worker = worker;
+    queue_push_control(bus_requests(w->bus), &r->base.node);
+}
+
+void worker_subscribe(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial,
+                      unsigned forms) {
+    send_interest(w, BUS_SUBSCRIBE, worker, topic, serial, forms);
+}
+
+void worker_unsubscribe(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial) {
+    send_interest(w, BUS_UNSUBSCRIBE, worker, topic, serial, 0);
+}
+
+void worker_publish(struct bus_world *w, unsigned worker, const char *topics, const char *data) {
+    struct bus_publish *p = mem_zalloc(sizeof(*p));
+    struct buf envelope = BUF_INIT;
+    struct event event = {.data = data, .data_len = strlen(data)};
+    envelope_encode_live(&envelope, &event);
+    p->base.request.kind = BUS_PUBLISH;
+    p->base.request.worker = worker;
+    p->envelope_len = envelope.len;
+    p->envelope = buf_detach(&envelope);
+    p->topics = mem_strndup(topics, strlen(topics));
+    p->topics_len = 1;
+    for (char *at = p->topics; *at != '\0'; at++)
+        if (*at == ' ') {
+            *at = '\0';
+            p->topics_len++;
+        }
+    queue_push_control(bus_requests(w->bus), &p->base.request.node);
+}
+
+struct bus_message *worker_next(struct bus_world *w, unsigned worker) {
+    uint64_t end_ms = bus_world_deadline();
+    while (w->taken[worker] == NULL) {
+        w->taken[worker] = queue_take(&w->inboxes[worker]);
+        if (w->taken[worker] == NULL)
+            bus_world_pause(end_ms, "a message");
+    }
+    struct queue_node *node = w->taken[worker];
+    w->taken[worker] = node->next;
+    return container_of(node, struct bus_message, node);
+}
+
+void message_free(struct bus_message *m) {
+    if (m->kind == BUS_EVENT)
+        bus_event_unref((struct bus_event *)m);
+    else if (m->kind == BUS_PUBLISHED)
+        bus_publish_free((struct bus_publish *)m);
+    else
+        free(m);
+}
+
+static struct bus_topic *expect_topic(struct bus_world *w, unsigned worker,
+                                      enum bus_message_kind kind, const char *topic) {
+    struct bus_topic *m = (struct bus_topic *)worker_next(w, worker);
+    assert_int_equal(m->base.kind, kind);
+    assert_int_equal(m->topic_len, strlen(topic));
+    assert_memory_equal(m->topic, topic, m->topic_len);
+    return m;
+}
+
+void expect_confirmed(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial,
+                      unsigned forms, bool live_gap) {
+    struct bus_topic *m = expect_topic(w, worker, BUS_CONFIRMED, topic);
+    assert_int_equal(m->serial, serial);
+    assert_int_equal(m->forms, forms);
+    assert_int_equal(m->live_gap, live_gap);
+    free(m);
+}
+
+void expect_gap(struct bus_world *w, unsigned worker, const char *topic) {
+    free(expect_topic(w, worker, BUS_GAP, topic));
+}
+
+void expect_event(struct bus_world *w, unsigned worker, const char *topic, const char *data) {
+    struct bus_event *e = (struct bus_event *)worker_next(w, worker);
+    assert_int_equal(e->base.kind, BUS_EVENT);
+    assert_int_equal(e->topic_len, strlen(topic));
+    assert_memory_equal(e->topic, topic, e->topic_len);
+    assert_true(e->received_us > 0);
+    if (frame_has_form(e->frame, FRAME_FORM_DATA)) {
+        char expected[512];
+        int len = snprintf(expected, sizeof(expected), "data: %s\n\n", data);
+        struct frame_slice s = frame_slice(e->frame, FRAME_FORM_DATA, false);
+        assert_int_equal(s.len, len);
+        assert_memory_equal(s.bytes, expected, s.len);
+    }
+    bus_event_unref(e);
+}
+
+void expect_lost(struct bus_world *w, unsigned worker) {
+    struct bus_message *m = worker_next(w, worker);
+    assert_int_equal(m->kind, BUS_LOST);
+    free(m);
+}
+
+int expect_published(struct bus_world *w, unsigned worker) {
+    struct bus_publish *p = (struct bus_publish *)worker_next(w, worker);
+    assert_int_equal(p->base.answer.kind, BUS_PUBLISHED);
+    int status = p->status;
+    assert_true(status == RELAY_OK || p->why[0] != '\0');
+    bus_publish_free(p);
+    return status;
+}
+
+void until_figure(const figure *f, uint64_t value) {
+    UNTIL(figure_get(f) >= value);
+}
+
+void until_ready(struct bus_world *w, bool ready) {
+    for (uint64_t end_ms = bus_world_deadline();;) {
+        struct buf why = BUF_INIT;
+        bool is = bus_ready(&w->options, &w->figures, clock_mono_ms(), &why);
+        assert_int_equal(is, why.len == 0); /* it says why not */
+        buf_fini(&why);
+        if (is == ready)
+            return;
+        bus_world_pause(end_ms, "readiness");
+    }
+}

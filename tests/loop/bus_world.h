@@ -1,0 +1,88 @@
+/* The bus with its thread and a real redis-server; the test is the workers.
+ *
+ * Each function that waits fails the test when it waits too long. start/stop: the test's thread. */
+#ifndef TESTS_LOOP_BUS_WORLD_H
+#define TESTS_LOOP_BUS_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "relay/bus/bus.h"
+#include "relay/bus/message.h"
+#include "relay/redis/url.h"
+#include "tests/loop/redis_server.h"
+
+enum {
+    BUS_WORKERS = 2,
+    DATA = 1 << FRAME_FORM_DATA,
+    TOPIC = 1 << FRAME_FORM_TOPIC,
+    JSON = 1 << FRAME_FORM_JSON
+};
+
+struct bus_world_options {
+    uint64_t linger_ms;
+    uint64_t redis_timeout_ms; /* 0: long */
+    size_t inbox_limit;        /* of the first worker, in messages; 0: none */
+};
+
+struct bus_world {
+    struct redis_server redis;
+    struct redis_url url;
+    struct bus_options options;
+    struct bus_figures figures;
+    struct bus *bus; /* NULL once stopped */
+    struct queue inboxes[BUS_WORKERS];
+    struct queue *inbox_list[BUS_WORKERS];
+    struct queue_node *taken[BUS_WORKERS]; /* from the inbox, and not looked at yet */
+    struct redisContext *cli;
+};
+
+/* Start Redis and the bus. The bus's connections may not be there yet. */
+void bus_world_start(struct bus_world *w, const struct bus_world_options *options);
+/* Stop both; whatever is left in the inboxes is freed. Returns how many PUBLISHED were. */
+size_t bus_world_stop(struct bus_world *w);
+
+/* ---- Redis ---- */
+
+/* Run a command as redis-cli would, words apart by blanks; returns an integer reply's value, or 0.
+ */
+long long redis_do(struct bus_world *w, const char *format, ...);
+/* PUBLISH @data on the channel of @topic. */
+void redis_publish(struct bus_world *w, const char *topic, const char *data);
+/* How many connections are subscribed to the topic's channel. */
+long long redis_subscribers(struct bus_world *w, const char *topic);
+
+/* ---- a worker ---- */
+
+void worker_subscribe(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial,
+                      unsigned forms);
+void worker_unsubscribe(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial);
+/* Topics by blanks. */
+void worker_publish(struct bus_world *w, unsigned worker, const char *topics, const char *data);
+
+/* The next message of the inbox. The caller frees it (message_free()). */
+struct bus_message *worker_next(struct bus_world *w, unsigned worker);
+void message_free(struct bus_message *m);
+
+/* The next message is this one. */
+void expect_confirmed(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial,
+                      unsigned forms, bool live_gap);
+void expect_event(struct bus_world *w, unsigned worker, const char *topic, const char *data);
+void expect_gap(struct bus_world *w, unsigned worker, const char *topic);
+void expect_lost(struct bus_world *w, unsigned worker);
+int expect_published(struct bus_world *w, unsigned worker); /* its status */
+
+/* Wait until a condition holds. */
+#define UNTIL(condition)                                                                           \
+    for (uint64_t end_ms_ = bus_world_deadline(); !(condition);)                                   \
+    bus_world_pause(end_ms_, #condition)
+uint64_t bus_world_deadline(void);
+void bus_world_pause(uint64_t end_ms, const char *what);
+
+/* Wait until @f is at least @value. */
+void until_figure(const figure *f, uint64_t value);
+/* Wait until bus_ready() says @ready. */
+void until_ready(struct bus_world *w, bool ready);
+
+#endif

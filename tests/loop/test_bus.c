@@ -1,0 +1,292 @@
+/* The bus with its thread and a real redis-server: subscriptions, order, forms, full queues and
+ * publishes. What happens when Redis goes away is in test_bus_failures.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "relay/base/err.h"
+#include "tests/loop/bus_world.h"
+#include "tests/unit/unit.h"
+
+enum { HOUR_MS = 3600 * 1000 };
+
+static const struct bus_world_options plain = {.linger_ms = HOUR_MS};
+
+/* ---- subscriptions ---- */
+
+static void test_events_follow_the_confirmation_in_order(void **state) {
+    struct bus_world w;
+    char number[16];
+    (void)state;
+    bus_world_start(&w, &plain);
+    worker_subscribe(&w, 0, "t", 7, DATA);
+    expect_confirmed(&w, 0, "t", 7, DATA, false);
+    assert_int_equal(redis_subscribers(&w, "t"), 1);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(number, sizeof(number), "%d", i);
+        redis_publish(&w, "t", number);
+    }
+    for (int i = 0; i < 1000; i++) {
+        snprintf(number, sizeof(number), "%d", i);
+        expect_event(&w, 0, "t", number);
+    }
+    assert_int_equal(figure_get(&w.figures.events_live), 1000);
+    bus_world_stop(&w);
+}
+
+static void test_a_topic_goes_to_the_workers_that_want_it(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &plain);
+    worker_subscribe(&w, 0, "zero", 1, DATA);
+    worker_subscribe(&w, 0, "both", 2, DATA);
+    worker_subscribe(&w, 1, "both", 3, DATA);
+    expect_confirmed(&w, 0, "zero", 1, DATA, false);
+    expect_confirmed(&w, 0, "both", 2, DATA, false);
+    expect_confirmed(&w, 1, "both", 3, DATA, false);
+    redis_publish(&w, "zero", "a");
+    redis_publish(&w, "both", "b");
+    expect_event(&w, 0, "zero", "a");
+    expect_event(&w, 0, "both", "b");
+    expect_event(&w, 1, "both", "b");
+    assert_int_equal(redis_subscribers(&w, "both"), 1);
+    bus_world_stop(&w);
+}
+
+static void test_many_topics_are_confirmed_each(void **state) {
+    enum { TOPICS = 1000 }; /* several batches */
+    struct bus_world w;
+    char topic[16];
+    (void)state;
+    bus_world_start(&w, &plain);
+    for (uint64_t i = 0; i < TOPICS; i++) {
+        snprintf(topic, sizeof(topic), "t%d", (int)i);
+        worker_subscribe(&w, 0, topic, i + 1, DATA);
+    }
+    for (uint64_t i = 0; i < TOPICS; i++) {
+        snprintf(topic, sizeof(topic), "t%d", (int)i);
+        expect_confirmed(&w, 0, topic, i + 1, DATA, false);
+    }
+    assert_int_equal(figure_get(&w.figures.topics), TOPICS);
+    bus_world_stop(&w);
+}
+
+/* Once it said that a form follows, every event has it, whoever else wants what. */
+static void test_forms_add_up(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &plain);
+    worker_subscribe(&w, 0, "t", 1, DATA);
+    expect_confirmed(&w, 0, "t", 1, DATA, false);
+    worker_subscribe(&w, 0, "t", 1, DATA | JSON);
+    expect_confirmed(&w, 0, "t", 1, DATA | JSON, false);
+    worker_subscribe(&w, 1, "t", 9, TOPIC);
+    expect_confirmed(&w, 1, "t", 9, DATA | JSON | TOPIC, false);
+    redis_publish(&w, "t", "x");
+    for (unsigned i = 0; i < BUS_WORKERS; i++) {
+        struct bus_message *m = worker_next(&w, i);
+        assert_int_equal(m->kind, BUS_EVENT);
+        for (int form = 0; form < FRAME_FORMS; form++)
+            assert_true(frame_has_form(((struct bus_event *)m)->frame, form));
+        message_free(m);
+    }
+    bus_world_stop(&w);
+}
+
+static void test_a_topic_lingers_behind_its_last_subscriber(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &plain);
+    worker_subscribe(&w, 0, "t", 1, DATA);
+    expect_confirmed(&w, 0, "t", 1, DATA, false);
+    worker_unsubscribe(&w, 0, "t", 1);
+    worker_subscribe(&w, 0, "t", 2, DATA); /* a page that was loaded again */
+    expect_confirmed(&w, 0, "t", 2, DATA, false);
+    worker_unsubscribe(&w, 0, "t", 2);
+    worker_subscribe(&w, 1, "u", 3, DATA);
+    expect_confirmed(&w, 1, "u", 3, DATA, false); /* so the bus has handled the rest */
+    redis_publish(&w, "t", "nobody wants it");
+    assert_int_equal(redis_subscribers(&w, "t"), 1);
+    worker_subscribe(&w, 1, "t", 4, DATA);
+    expect_confirmed(&w, 1, "t", 4, DATA, false);
+    redis_publish(&w, "t", "x");
+    expect_event(&w, 1, "t", "x");
+    assert_int_equal(queue_depth(&w.inboxes[0]), 0);
+    bus_world_stop(&w);
+}
+
+static void test_a_topic_goes_after_the_linger_and_comes_back(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &(struct bus_world_options){.linger_ms = 0});
+    for (uint64_t serial = 1; serial <= 3; serial++) {
+        worker_subscribe(&w, 0, "t", serial, serial == 1 ? JSON : DATA);
+        expect_confirmed(&w, 0, "t", serial, serial == 1 ? JSON : DATA, false);
+        redis_publish(&w, "t", "x");
+        expect_event(&w, 0, "t", "x");
+        worker_unsubscribe(&w, 0, "t", serial);
+        UNTIL(redis_subscribers(&w, "t") == 0 && figure_get(&w.figures.topics) == 0);
+    }
+    bus_world_stop(&w);
+}
+
+/* ---- messages ---- */
+
+static void test_what_is_malformed_is_dropped_and_counted(void **state) {
+    static const char *const bad[] = {
+        "\xff\xfe",
+        "sse1 - - {",
+        "sse1 - - {\"data\":1}",
+        "sse1 - - []",
+        "sse1 nonsense 0 {\"data\":\"x\"}",
+        "sse1 - - {\"data\":\"x\",\"event\":\"error\"}",
+    };
+    enum { BAD = sizeof(bad) / sizeof(bad[0]) };
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &plain);
+    worker_subscribe(&w, 0, "t", 1, DATA);
+    expect_confirmed(&w, 0, "t", 1, DATA, false);
+    for (size_t i = 0; i < BAD; i++)
+        redis_publish(&w, "t", bad[i]);
+    redis_publish(&w, "t", "good");
+    expect_event(&w, 0, "t", "good");
+    assert_int_equal(figure_get(&w.figures.events_malformed), BAD);
+    assert_int_equal(figure_get(&w.figures.subscriber_lost), 0);
+    bus_world_stop(&w);
+}
+
+/* ---- full queues ---- */
+
+enum { LIMIT = 3 };
+static const struct bus_world_options narrow = {.linger_ms = HOUR_MS, .inbox_limit = LIMIT};
+
+/* Publish one more than the inbox takes; the last is dropped. */
+static void overflow(struct bus_world *w, const char *topic) {
+    uint64_t dropped = figure_get(&w->figures.events_dropped);
+    for (int i = 0; i < LIMIT; i++)
+        redis_publish(w, topic, "taken");
+    redis_publish(w, topic, "dropped");
+    until_figure(&w->figures.events_dropped, dropped + 1);
+}
+
+static void test_a_full_inbox_is_marked_in_order(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &narrow);
+    worker_subscribe(&w, 0, "t", 1, DATA);
+    worker_subscribe(&w, 1, "t", 2, DATA);
+    expect_confirmed(&w, 0, "t", 1, DATA, false);
+    expect_confirmed(&w, 1, "t", 2, DATA, false);
+    overflow(&w, "t");
+    redis_publish(&w, "t", "dropped too");
+    until_figure(&w.figures.events_dropped, 2);
+    worker_subscribe(&w, 0, "late", 3, DATA);
+    for (int i = 0; i < LIMIT; i++)
+        expect_event(&w, 1, "t", "taken");
+    expect_event(&w, 1, "t", "dropped"); /* for the other worker alone */
+    expect_event(&w, 1, "t", "dropped too");
+    until_figure(&w.figures.topics, 2);
+    UNTIL(queue_depth(&w.inboxes[0]) == LIMIT + 2);
+    for (int i = 0; i < LIMIT; i++)
+        expect_event(&w, 0, "t", "taken");
+    expect_gap(&w, 0, "t"); /* one mark for both */
+    expect_confirmed(&w, 0, "late", 3, DATA, false);
+    redis_publish(&w, "t", "after");
+    expect_event(&w, 0, "t", "after");
+    bus_world_stop(&w);
+}
+
+/* The worker has taken a mark, and told its subscribers: what is dropped then is a loss of its own.
+ */
+static void test_a_loss_after_the_mark_was_taken_is_marked_again(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &narrow);
+    worker_subscribe(&w, 0, "t", 1, DATA);
+    worker_subscribe(&w, 0, "u", 2, DATA);
+    expect_confirmed(&w, 0, "t", 1, DATA, false);
+    expect_confirmed(&w, 0, "u", 2, DATA, false);
+    overflow(&w, "t");
+    for (int i = 0; i < LIMIT; i++)
+        expect_event(&w, 0, "t", "taken");
+    expect_gap(&w, 0, "t");
+    for (int i = 0; i < LIMIT; i++)
+        redis_publish(&w, "u", "taken");
+    redis_publish(&w, "t", "dropped");
+    until_figure(&w.figures.events_dropped, 2);
+    for (int i = 0; i < LIMIT; i++)
+        expect_event(&w, 0, "u", "taken");
+    expect_gap(&w, 0, "t");
+    bus_world_stop(&w);
+}
+
+/* A confirmation lets subscribers go on, so what is dropped behind it is marked behind it. */
+static void test_a_loss_behind_a_confirmation_is_marked_behind_it(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &narrow);
+    worker_subscribe(&w, 0, "t", 1, DATA);
+    expect_confirmed(&w, 0, "t", 1, DATA, false);
+    overflow(&w, "t");
+    redis_do(&w, "CLIENT KILL TYPE pubsub");
+    UNTIL(queue_depth(&w.inboxes[0]) == LIMIT + 3);
+    redis_publish(&w, "t", "dropped");
+    until_figure(&w.figures.events_dropped, 2);
+    for (int i = 0; i < LIMIT; i++)
+        expect_event(&w, 0, "t", "taken");
+    expect_gap(&w, 0, "t");
+    expect_lost(&w, 0);
+    expect_confirmed(&w, 0, "t", 1, DATA, true);
+    expect_gap(&w, 0, "t");
+    bus_world_stop(&w);
+}
+
+/* ---- publishes ---- */
+
+static void test_a_publish_is_delivered_and_answered(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &plain);
+    worker_subscribe(&w, 0, "a", 1, DATA);
+    worker_subscribe(&w, 0, "b", 2, DATA);
+    expect_confirmed(&w, 0, "a", 1, DATA, false);
+    expect_confirmed(&w, 0, "b", 2, DATA, false);
+    until_figure(&w.figures.publisher_connected, 1);
+    worker_publish(&w, 1, "a b nobody", "hello");
+    expect_event(&w, 0, "a", "hello");
+    expect_event(&w, 0, "b", "hello");
+    assert_int_equal(expect_published(&w, 1), RELAY_OK);
+    assert_int_equal(figure_get(&w.figures.published), 1);
+    assert_int_equal(bus_world_stop(&w), 0); /* no second answer */
+}
+
+static void test_a_publish_that_redis_refuses(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &plain);
+    until_figure(&w.figures.publisher_connected, 1);
+    redis_do(&w, "ACL SETUSER default resetchannels &sse:allowed &sse:relay.*");
+    worker_publish(&w, 0, "allowed forbidden allowed", "x");
+    assert_int_equal(expect_published(&w, 0), RELAY_EREMOTE);
+    worker_publish(&w, 0, "allowed", "x");
+    assert_int_equal(expect_published(&w, 0), RELAY_OK);
+    assert_int_equal(bus_world_stop(&w), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_events_follow_the_confirmation_in_order),
+        cmocka_unit_test(test_a_topic_goes_to_the_workers_that_want_it),
+        cmocka_unit_test(test_many_topics_are_confirmed_each),
+        cmocka_unit_test(test_forms_add_up),
+        cmocka_unit_test(test_a_topic_lingers_behind_its_last_subscriber),
+        cmocka_unit_test(test_a_topic_goes_after_the_linger_and_comes_back),
+        cmocka_unit_test(test_what_is_malformed_is_dropped_and_counted),
+        cmocka_unit_test(test_a_full_inbox_is_marked_in_order),
+        cmocka_unit_test(test_a_loss_after_the_mark_was_taken_is_marked_again),
+        cmocka_unit_test(test_a_loss_behind_a_confirmation_is_marked_behind_it),
+        cmocka_unit_test(test_a_publish_is_delivered_and_answered),
+        cmocka_unit_test(test_a_publish_that_redis_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

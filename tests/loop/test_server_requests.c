@@ -1,0 +1,279 @@
+/* Requests on a kept connection, in every cut: answers, order, publishes, deadlines. */
+#include <string.h>
+
+#include "relay/base/clock.h"
+#include "relay/base/err.h"
+#include "relay/http/conn.h"
+#include "tests/loop/http_world.h"
+#include "tests/unit/unit.h"
+
+#define REQUEST(method, target) method " " target " HTTP/1.1\r\nHost: localhost\r\n"
+#define GET(target) REQUEST("GET", target) "\r\n"
+#define POST(body_len, body)                                                                       \
+    REQUEST("POST", "/sse?topic=t") "Content-Length: " body_len "\r\n\r\n" body
+
+/* ---- order ---- */
+
+/* Wait for the answers to GET(/page) and GET(/nowhere), which are all that came. */
+static void expect_page_and_404(struct client *c) {
+    client_expect(c, "the console is at /.");
+    client_expect(c, "}\n");
+    const char *page = strstr(c->seen.data, "\r\n\r\npage");
+    assert_non_null(page);
+    assert_memory_equal(page + 8, "HTTP/1.1 404 ", 13);
+    assert_null(strstr(page + 21, "HTTP/1.1"));
+}
+
+static void test_a_kept_connection_answers_in_order_however_it_is_cut(void **state) {
+    static const char requests[] = GET("/page") GET("/nowhere");
+    struct world w;
+    struct client c;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    for (size_t cut = 0; cut < sizeof(requests); cut++) {
+        client_send_bytes(&c, requests, cut);
+        world_pump(&w);
+        client_send_bytes(&c, requests + cut, sizeof(requests) - 1 - cut);
+        expect_page_and_404(&c);
+        client_forget(&c);
+    }
+    client_close(&c);
+    world_stop(&w);
+    assert_int_equal(figure_get(&w.figures.accepted), 1);
+    assert_int_equal(figure_get(&w.figures.requests), 2 * sizeof(requests));
+}
+
+static void test_what_is_behind_a_publish_waits_for_its_answer(void **state) {
+    struct world w;
+    struct client c;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    client_send(&c, POST("5", "hello") POST("3", "bye") GET("/page"));
+    for (int i = 0; i < 5; i++)
+        world_pump(&w);
+    client_read(&c);
+    assert_int_equal(c.seen.len, 0);
+    assert_int_equal(w.publishes_len, 1);
+    assert_memory_equal(w.publishes[0]->envelope, "sse1 - - ", 9);
+    assert_non_null(memmem(w.publishes[0]->envelope, w.publishes[0]->envelope_len, "hello", 5));
+    assert_string_equal(w.publishes[0]->topics, "t");
+    world_answer_publish(&w, RELAY_OK);
+    client_expect(&c, "{\"ids\":{\"t\":null}}\n");
+    assert_false(client_has(&c, "page"));
+    assert_int_equal(w.publishes_len, 1);
+    client_forget(&c);
+    world_answer_publish(&w, RELAY_OK);
+    client_expect(&c, "\r\n\r\npage");
+    assert_true(client_has(&c, "{\"ids\":{\"t\":null}}\n"));
+    client_close(&c);
+    world_stop(&w);
+}
+
+static void test_pipelined_answers_larger_than_the_socket_all_arrive(void **state) {
+    struct world w;
+    struct client c;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    client_send(&c, GET("/large") GET("/large") GET("/page"));
+    world_pump(&w);
+    assert_int_equal(w.server->conns->state, CONN_RESPONDING);
+    client_expect(&c, "\r\n\r\npage");
+    assert_true(c.seen.len > 2 * WORLD_LARGE_BYTES);
+    client_close(&c);
+    world_stop(&w);
+}
+
+static void test_a_stream_behind_other_requests(void **state) {
+    struct world w;
+    struct client c;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    client_send(&c, GET("/page") GET("/sse?topic=t") GET("/page"));
+    client_expect(&c, "relay.live");
+    world_event(&w, "t", "x");
+    client_expect(&c, "data: x\n\n");
+    assert_int_equal(figure_get(&w.figures.requests), 2); /* the third is thrown away */
+    client_close(&c);
+    world_stop(&w);
+}
+
+static void test_100_continue(void **state) {
+    struct world w;
+    struct client c;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    client_send(&c, REQUEST("POST", "/sse?topic=t") "Expect: 100-continue\r\n"
+                                                    "Content-Length: 2\r\n\r\n");
+    client_expect(&c, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_int_equal(w.publishes_len, 0);
+    client_send(&c, "hi");
+    world_pump(&w);
+    world_answer_publish(&w, RELAY_OK);
+    client_expect(&c, "HTTP/1.1 200 OK\r\n");
+    client_close(&c);
+    world_stop(&w);
+}
+
+/* ---- publishes ---- */
+
+static void test_each_end_of_a_publish_has_its_answer(void **state) {
+    static const struct {
+        int status;
+        const char *answer;
+    } ends[] = {
+        {RELAY_OK, "HTTP/1.1 200 "},        {RELAY_EAGAIN, "HTTP/1.1 503 "},
+        {RELAY_ECONN, "HTTP/1.1 504 "},     {RELAY_ETIMEOUT, "HTTP/1.1 504 "},
+        {RELAY_ECANCELED, "HTTP/1.1 504 "}, /* it may have been sent */
+        {RELAY_EREMOTE, "HTTP/1.1 502 "},
+    };
+    struct world w;
+    struct client c;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        client_send(&c, POST("1", "x"));
+        world_pump(&w);
+        world_answer_publish(&w, ends[i].status);
+        client_expect(&c, "}\n");
+        assert_memory_equal(c.seen.data, ends[i].answer, strlen(ends[i].answer));
+        client_forget(&c);
+    }
+    client_close(&c);
+    world_stop(&w);
+}
+
+static void test_an_answer_that_nobody_waits_for_any_more(void **state) {
+    struct world w;
+    struct client c;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    client_send(&c, POST("1", "x"));
+    world_pump(&w);
+    client_abort(&c);
+    world_pump(&w);
+    world_answer_publish(&w, RELAY_OK); /* written into a socket that was reset */
+    for (int i = 0; i < 3; i++)
+        world_pump(&w);
+    assert_int_equal(server_connections(w.server), 0);
+    world_stop(&w);
+}
+
+/* A client that writes its whole request before it reads gets the refusal, not a reset. */
+static void test_a_body_that_is_too_large_is_answered(void **state) {
+    static char body[12 * 1024 * 1024]; /* more than the kernel takes at once */
+    struct world w;
+    struct client c;
+    (void)state;
+    memset(body, 'b', sizeof(body));
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    client_send(&c, REQUEST("POST", "/sse?topic=t") "Content-Length: 12582912\r\n\r\n");
+    client_send_bytes(&c, body, sizeof(body));
+    client_expect_end(&c);
+    assert_false(c.reset);
+    assert_true(client_has(&c, "HTTP/1.1 413 "));
+    client_close(&c);
+    world_stop(&w);
+}
+
+/* ---- deadlines ---- */
+
+static void test_an_unfinished_head_is_answered_408(void **state) {
+    struct world w;
+    struct client c;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    client_send(&c, REQUEST("GET", "/page") "Origin: https://page.example\r\nX-Half");
+    world_pump(&w);
+    world_skip(&w, WORLD_HEADER_MS - 1000);
+    client_send(&c, ": more"); /* trickling puts nothing off */
+    world_skip(&w, 1000);
+    client_expect_end(&c);
+    assert_true(client_has(&c, "HTTP/1.1 408 "));
+    assert_true(client_has(&c, "Connection: close\r\n"));
+    assert_true(client_has(&c, "Access-Control-Allow-Origin: https://page.example\r\n"));
+    client_close(&c);
+    world_stop(&w);
+}
+
+static void test_an_unfinished_body_is_answered_408(void **state) {
+    struct world w;
+    struct client c;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    client_send(&c, REQUEST("POST", "/sse?topic=t") "Content-Length: 5\r\n\r\nhal");
+    world_pump(&w);
+    world_skip(&w, WORLD_BODY_MS - 1000);
+    assert_int_equal(server_connections(w.server), 1);
+    world_skip(&w, 1000);
+    client_expect_end(&c);
+    assert_true(client_has(&c, "HTTP/1.1 408 "));
+    assert_int_equal(w.publishes_len, 0);
+    client_close(&c);
+    world_stop(&w);
+}
+
+static void test_idle_connections_are_closed_without_a_word(void **state) {
+    struct world w;
+    struct client fresh, used;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&fresh, &w, 0);
+    client_open(&used, &w, 0);
+    client_send(&used, GET("/page"));
+    client_expect(&used, "page");
+    client_forget(&used);
+    world_skip(&w, WORLD_HEADER_MS);
+    client_expect_end(&fresh);
+    assert_int_equal(fresh.seen.len, 0);
+    assert_int_equal(server_connections(w.server), 1);
+    world_skip(&w, WORLD_IDLE_MS - WORLD_HEADER_MS);
+    client_expect_end(&used);
+    assert_int_equal(used.seen.len, 0);
+    client_close(&fresh);
+    client_close(&used);
+    world_stop(&w);
+}
+
+static void test_an_answer_that_is_not_taken_ends_in_time(void **state) {
+    struct world w;
+    struct client c;
+    (void)state;
+    world_start(&w, &(struct world_options){.send_buffer_bytes = 4096});
+    client_open(&c, &w, 2048);
+    client_send(&c, GET("/large"));
+    world_pump(&w);
+    world_skip(&w, WORLD_WRITE_MS - 1000);
+    assert_int_equal(server_connections(w.server), 1);
+    world_skip(&w, 1000);
+    assert_int_equal(server_connections(w.server), 0);
+    client_close(&c);
+    world_stop(&w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_kept_connection_answers_in_order_however_it_is_cut),
+        cmocka_unit_test(test_what_is_behind_a_publish_waits_for_its_answer),
+        cmocka_unit_test(test_pipelined_answers_larger_than_the_socket_all_arrive),
+        cmocka_unit_test(test_a_stream_behind_other_requests),
+        cmocka_unit_test(test_100_continue),
+        cmocka_unit_test(test_each_end_of_a_publish_has_its_answer),
+        cmocka_unit_test(test_an_answer_that_nobody_waits_for_any_more),
+        cmocka_unit_test(test_a_body_that_is_too_large_is_answered),
+        cmocka_unit_test(test_an_unfinished_head_is_answered_408),
+        cmocka_unit_test(test_an_unfinished_body_is_answered_408),
+        cmocka_unit_test(test_idle_connections_are_closed_without_a_word),
+        cmocka_unit_test(test_an_answer_that_is_not_taken_ends_in_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
