@@ -2,6 +2,7 @@
 #include "relay/config/table.h"
 
 #include "relay/config/check.h"
+#include "relay/wire/publish.h"
 
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
@@ -96,18 +97,18 @@ static const struct option table[] = {
 
     {.group = "Durable topics",
      .name = "history",
-     COUNT(history, "1000", 1, 1000000),
+     COUNT(history, "1000", 1, PUBLISH_HISTORY_MAX),
      .help = "events that a topic keeps, where a publish does not say"},
     {.name = "ttl",
-     DURATION(ttl_ms, "1h", SECOND, 365 * DAY),
+     DURATION(ttl_ms, "1h", PUBLISH_TTL_MIN_MS, 365 * DAY),
      .help = "how long it keeps them, where a publish does not say"},
     {.name = "memory",
      DURATION(memory_ms, "7d", MINUTE, 365 * DAY),
      .help = "how long Redis knows what came last; no event is kept for longer"},
     {.name = "replay-limit",
      COUNT(replay_limit, "0", 1, 100000000),
-     .zero_means = "all that is kept",
-     .help = "events that one reconnect may replay; beyond them clients are told of a gap"},
+     .zero_means = "no limit",
+     .help = "events that one reconnect may replay"},
     {.name = "ring-topic",
      SIZE(ring_topic, "1MiB", 4 * KIB, GIB),
      .help = "bytes of recent events that a node keeps at hand for one topic"},
