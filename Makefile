@@ -48,7 +48,7 @@ LIBS := $(PKG_LIBS) -lm
 # Everything but the mains is one archive each, so that the tests link what the programs link.
 RELAY_SRC   := $(filter-out relay/main.c,$(wildcard relay/*.c relay/*/*.c))
 PUBLISH_SRC := $(filter-out publisher-cli/main.c,$(wildcard publisher-cli/*.c))
-ASSETS      := $(filter-out %.md,$(wildcard relay/admin/console/*))
+ASSETS      := $(filter-out %.md,$(wildcard relay/admin/console/*)) relay/wire/publish.lua
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 .PHONY: all
@@ -76,7 +76,7 @@ $(BUILD)/llhttp/%.o: $(LLHTTP_DIR)/%.c $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -w -c -o $@ $<
 
-# The console's files become byte arrays in the binary.
+# The console's files and the publish script become byte arrays in the binaries.
 $(BUILD)/assets.c: $(ASSETS) relay/admin/embed.sh $(BUILD)/sources
 	$(call say,EMBED,$@)
 	$(Q)sh relay/admin/embed.sh $(ASSETS) > $@.tmp && mv $@.tmp $@
