@@ -63,6 +63,10 @@ static const struct summed summed[] = {
     {OF_HUB, offsetof(struct hub_figures, lagging), "subscribers_lagging", "gauge",
      "Streams that get no events until they have drained or Redis has confirmed their topics "
      "again."},
+    {OF_HUB, offsetof(struct hub_figures, replaying), "subscribers_replaying", "gauge",
+     "Streams on their way from their cursor to the present."},
+    {OF_HUB, offsetof(struct hub_figures, replayed), "events_replayed_total", "counter",
+     "Durable events queued for subscribers by replays."},
     {OF_HUB, offsetof(struct hub_figures, deliveries), "deliveries_total", "counter",
      "Events wholly handed to a subscriber's socket."},
     {OF_HUB, offsetof(struct hub_figures, dropped), "deliveries_dropped_total", "counter",
@@ -129,8 +133,9 @@ static void write_ends(const struct metrics_source *s, struct buf *out) {
     labelled(out, "streams_refused_total", "reason", "draining",
              sum(s, OF_HTTP, offsetof(struct http_figures, refused_draining)));
     head(out, "resets_total", "counter", "relay.reset events sent to subscribers, by reason.");
-    labelled(out, "resets_total", "reason", "live",
-             sum(s, OF_HUB, offsetof(struct hub_figures, resets_live)));
+    for (unsigned bit = 0; bit < RESET_REASONS; bit++)
+        labelled(out, "resets_total", "reason", reset_reason_name(bit),
+                 sum(s, OF_HUB, offsetof(struct hub_figures, resets) + bit * sizeof(figure)));
 }
 
 static void write_queues(const struct metrics_source *s, struct buf *out) {
@@ -149,6 +154,8 @@ static void write_redis(const struct bus_figures *b, struct buf *out) {
     labelled(out, "events_received_total", "kind", "live", figure_get(&b->events_live));
     labelled(out, "events_received_total", "kind", "durable", figure_get(&b->events_durable));
     labelled(out, "events_received_total", "kind", "malformed", figure_get(&b->events_malformed));
+    single(out, "topic_gaps_total", "counter",
+           "Gaps in durable topics that were filled from their logs.", figure_get(&b->gaps));
     single(out, "worker_queue_dropped_total", "counter",
            "Events dropped because a worker's queue was full.", figure_get(&b->events_dropped));
     head(out, "publishes_total", "counter", "Publishes over HTTP answered by Redis, by outcome.");

@@ -114,9 +114,11 @@ static void take_clock(struct bus *bus, const redisReply *reply) {
 
 static void on_clock(void *arg, int status, const struct redisReply *reply) {
     struct bus *bus = arg;
-    if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY || bus->stopping)
+    if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY || bus->stopping) {
+        bus->domain.reads_sent--;
         return; /* the connection's return asks again */
-    bus->domain.reads_done = bus->domain.reads_sent;
+    }
+    bus->domain.reads_done++;
     take_clock(bus, reply);
     history_resume(bus);
     bus->replays_due = true;

@@ -69,5 +69,8 @@ struct bus_subscribe *bus_subscribe_new(enum bus_request_kind kind, const char *
 void bus_publish_free(struct bus_publish *p) {
     free(p->envelope);
     free(p->topics);
+    free(p->bytes);
+    free(p->key);
+    free(p->ids);
     free(p);
 }

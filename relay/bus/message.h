@@ -16,6 +16,7 @@
 #include "relay/base/queue.h"
 #include "relay/sse/frame.h"
 #include "relay/wire/cursor.h"
+#include "relay/wire/publish.h"
 #include "relay/wire/reset.h"
 
 /* ---- bus to worker ---- */
@@ -129,7 +130,7 @@ struct bus_replay {
 
 struct bus_replay *bus_replay_new(size_t topics_len, size_t names_len);
 
-/* A live publish, there and back: one object makes the whole trip. */
+/* A publish, there and back: one object makes the whole trip. */
 struct bus;
 struct bus_publish {
     union {
@@ -137,15 +138,24 @@ struct bus_publish {
         struct bus_message answer;  /* on the way back */
     } base;
     void *waiter; /* the worker's: who waits; NULL once it has gone. The bus does not look at it */
-    char *envelope;
-    size_t envelope_len;
+    bool durable;
     char *topics; /* topics_len names, each with a NUL behind (topics hold none) */
     size_t topics_len;
-    struct bus *bus;    /* these two are the bus's */
-    size_t topics_left; /* how many answers are missing */
-    int status; /* RELAY_OK, RELAY_EAGAIN (no connection: nothing was published), RELAY_ECONN,
-                   RELAY_ETIMEOUT or RELAY_ECANCELED (may have been published), RELAY_EREMOTE (Redis
-                   refused; why says it) */
+    char *envelope; /* live: the message; NULL where durable */
+    size_t envelope_len;
+    struct event event; /* durable: points into bytes */
+    char *bytes;
+    uint64_t history, ttl_ms; /* 0: as the relay's options say */
+    char *key;                /* NULL: none */
+    size_t key_len;
+    struct bus *bus;          /* these two are the bus's */
+    size_t topics_left;       /* how many answers are missing */
+    int status;               /* RELAY_OK, RELAY_EAGAIN (no connection: nothing was published),
+                                 RELAY_ECONN, RELAY_ETIMEOUT or RELAY_ECANCELED (may have been
+                                 published), RELAY_EREMOTE (Redis refused; error and why say it) */
+    enum publish_error error; /* durable, RELAY_EREMOTE */
+    bool unannounced;         /* durable, RELAY_OK: stored, but Redis forbids to tell subscribers */
+    char *ids;                /* durable, RELAY_OK: one text per topic, each with a NUL behind */
     char why[160];
 };
 

@@ -224,19 +224,24 @@ static void place_since(struct waiting *w) {
     place_at(w, &pos, 0);
 }
 
+/* Whether the clock was read since the request came; asks for it where not. */
+static bool clock_is_fresh(struct waiting *w) {
+    const struct domain *d = &w->bus->domain;
+    if (w->clock_wanted == 0)
+        w->clock_wanted = d->reads_sent + 1; /* one under way may have been answered before */
+    if (d->reads_sent < w->clock_wanted && d->reads_sent == d->reads_done)
+        clock_read(w->bus); /* one for all who wait */
+    return d->reads_done >= w->clock_wanted;
+}
+
 static void place_id(struct waiting *w) {
     const struct domain *d = &w->bus->domain;
     const struct event_id *cursor = &w->request->start.id;
     struct event_id pos;
-    bool ours = strcmp(cursor->birth, d->position.birth) == 0;
-    if ((!ours || id_compare(cursor, &d->position) > 0) && d->reads_done < w->clock_wanted)
-        return; /* it may just be ahead of us */
-    if ((!ours || id_compare(cursor, &d->position) > 0) && w->clock_wanted == 0) {
-        w->clock_wanted = d->reads_sent + 1;
-        if (d->reads_sent == d->reads_done)
-            clock_read(w->bus);
-        return;
-    }
+    bool ahead =
+        strcmp(cursor->birth, d->position.birth) != 0 || id_compare(cursor, &d->position) > 0;
+    if (ahead && !clock_is_fresh(w))
+        return; /* it may just be ahead of this node */
     unsigned reasons = domain_place(d, cursor, &pos);
     place_at(w, &pos, reasons);
 }
@@ -302,12 +307,16 @@ static void find_last(struct waiting *w, struct bus_subscription **topics) {
 
 static void place(struct waiting *w, struct bus_subscription **topics) {
     const struct domain *d = &w->bus->domain;
-    switch (d->exists ? w->request->start.kind : CURSOR_NONE) {
+    enum cursor_kind kind = w->request->start.kind;
+    if (!d->exists && kind != CURSOR_NONE && !clock_is_fresh(w))
+        return; /* it may just have been born */
+    if (!d->exists) {
+        place_at(w, &d->position, kind == CURSOR_ID || kind == CURSOR_BAD ? RESET_BIRTH : 0);
+        return;
+    }
+    switch (kind) {
     case CURSOR_NONE:
-        place_at(w, &d->position,
-                 w->request->start.kind == CURSOR_ID || w->request->start.kind == CURSOR_BAD
-                     ? RESET_BIRTH
-                     : 0);
+        place_at(w, &d->position, 0);
         break;
     case CURSOR_BAD:
         place_at(w, &d->position, RESET_BIRTH);

@@ -9,6 +9,7 @@
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
 #include "relay/http/conn.h"
+#include "relay/http/cursor.h"
 #include "relay/http/query.h"
 
 enum {
@@ -22,6 +23,7 @@ enum {
 
 struct stream_query {
     struct topic_list topics;
+    struct cursor_request start;
     enum frame_form form;
     bool ping;
 };
@@ -53,6 +55,8 @@ static int parse_query(struct conn *c, struct stream_query *q, struct buf *why) 
         if (query_name_is(name, "ping"))
             q->ping = !(value.len == 1 && value.data[0] == '0');
     }
+    if (cursor_parse(c->request, clock_wall_ms(), &q->start, why) != RELAY_OK)
+        return RELAY_EINVAL;
     return topic_list_parse(query, c->server->options.max_topics, &q->topics, why);
 }
 
@@ -141,6 +145,7 @@ static void attach(struct conn *c, const struct stream_query *q) {
                                          .form = q->form,
                                          .chunked = is_chunked(c),
                                          .ping = q->ping,
+                                         .start = q->start,
                                          .opening = frame_raw(opening.data, opening.len)};
     buf_fini(&opening);
     request_free(c->request);

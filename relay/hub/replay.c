@@ -44,6 +44,8 @@ static void send_step(struct replay *step) {
         r->start = *s->start;
     } else if (s->has_cursor) {
         r->start = (struct cursor_request){.kind = CURSOR_ID, .id = s->cursor};
+    } else if (s->announced) { /* live before the domain had a clock: all it has came since */
+        r->start = (struct cursor_request){.kind = CURSOR_SINCE};
     }
     step->token = r->token = ++hub->next_token;
     HASH_ADD(hh, hub->replays, token, sizeof(step->token), step);
