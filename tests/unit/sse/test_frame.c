@@ -155,7 +155,7 @@ static void chunks_hold_the_body_and_its_length(void **state) {
 
 static void notices_serve_every_form(void **state) {
     (void)state;
-    struct frame *frames[] = {frame_notice("relay.live", "{}", 2), frame_retry(1500),
+    struct frame *frames[] = {frame_notice("relay.live", NULL, "{}", 2), frame_retry(1500),
                               frame_heartbeat()};
     static const char *const bodies[] = {"event: relay.live\ndata: {}\n\n", "retry: 1500\n\n",
                                          ":\n\n"};
