@@ -63,7 +63,7 @@ static void publisher_up(void *arg) {
     struct bus *bus = arg;
     figure_set(&bus->figures->publisher_connected, 1);
     log_up(bus, "publisher");
-    probe_now(bus);
+    script_up(bus);
 }
 
 static void publisher_down(void *arg, bool was_ready, int status, const char *why) {
@@ -71,6 +71,7 @@ static void publisher_down(void *arg, bool was_ready, int status, const char *wh
     (void)status;
     gone(bus, "publisher", was_ready, why, &bus->figures->publisher_connected,
          &bus->figures->publisher_lost);
+    script_down(bus);
 }
 
 static void on_reader_up(void *arg) {
@@ -115,6 +116,7 @@ static void stop(struct bus *bus) {
     redis_client_close(&bus->subscriber);
     redis_client_close(&bus->publisher);
     redis_client_close(&bus->reader);
+    uv_close((uv_handle_t *)&bus->script.retry, NULL);
     uv_close((uv_handle_t *)&bus->probe.timer, NULL);
     uv_close((uv_handle_t *)&bus->tick, NULL);
     uv_close((uv_handle_t *)&bus->replays_turn, NULL);
@@ -198,6 +200,7 @@ struct bus *bus_start(const struct bus_options *options, struct bus_figures *fig
     bus->tick.data = bus->replays_turn.data = bus;
     uv_check_start(&bus->replays_turn, on_replays_turn);
     uv_timer_start(&bus->tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
+    script_init(bus);
     probe_start(bus);
     if (uv_thread_create(&bus->thread, run, bus) != 0) {
         log_error("cannot start the bus thread", NULL);

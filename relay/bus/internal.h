@@ -91,6 +91,19 @@ struct bus_probe {
     uint64_t asked_us; /* when the channel was asked for on the present connection */
 };
 
+enum { INFO_VALUE_MAX = 64 };
+
+/* The publish script on the present publishing connection. */
+struct bus_script {
+    bool ready;                      /* durable events can be published */
+    char run_id[INFO_VALUE_MAX];     /* of the server; "": not known yet */
+    char sha[PUBLISH_SHA_BYTES + 1]; /* "": it could not be loaded, so its text is sent each time */
+    enum publish_error error;        /* why it is not ready; why is "" until something failed */
+    char why[160];
+    uv_timer_t retry; /* runs once something failed */
+    struct rng rng;
+};
+
 struct bus {
     struct bus_options options;
     struct bus_figures *figures;
@@ -112,6 +125,7 @@ struct bus {
     struct wheel wheel; /* lingers */
     uv_timer_t tick;
     struct bus_probe probe;
+    struct bus_script script;
     struct log_limit malformed_log;
     struct log_limit overflow_log;
     bool stopping;
@@ -179,9 +193,20 @@ void events_push(
 
 /* publish.c */
 void publish_request(struct bus *bus, struct bus_publish *p);
+void publish_done(struct bus_publish *p, int status,
+                  const char *why); /* answers; why may be NULL */
+
+/* script.c */
+void script_init(struct bus *bus);
+void script_up(struct bus *bus); /* the publishing connection is new, or gone */
+void script_down(struct bus *bus);
+bool script_settled(const struct bus *bus); /* ready, or Redis said why not */
+void script_publish(struct bus *bus, struct bus_publish *p);
 
 /* reader.c */
 void reader_up(struct bus *bus); /* its connection is new */
+/* The value of `name:` at the beginning of a line of INFO; "" where it is missing. */
+void info_value(const char *info, const char *name, char value[INFO_VALUE_MAX]);
 
 /* probe.c */
 void probe_start(struct bus *bus);

@@ -87,7 +87,7 @@ void probe_lost(struct bus *bus) {
 }
 
 void probe_now(struct bus *bus) {
-    if (bus->probe.subscribed && bus->probe.sent_us == 0)
+    if (bus->probe.subscribed && bus->probe.sent_us == 0 && script_settled(bus))
         send_probe(bus);
 }
 

@@ -1,5 +1,5 @@
-/* Publishing live events: one PUBLISH per topic, pipelined; the answer goes back once all have one.
- */
+/* Publishing: durable events go through the script (script.c); a live one is one PUBLISH per topic,
+ * pipelined, and its answer goes back once all have one. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,27 +11,35 @@ enum {
     UNSENT_MAX_BYTES = 64 * 1024 * 1024
 }; /* beyond it a publish is refused: Redis does not take them fast enough */
 
-static void answer(struct bus *bus, struct bus_publish *p) {
+static void note_failure(struct bus_publish *p, int status, const char *why) {
+    if (p->status != RELAY_OK)
+        return;
+    p->status = status;
+    snprintf(p->why, sizeof(p->why), "%s", why != NULL ? why : relay_strerror(status));
+}
+
+static void answer(struct bus_publish *p) {
+    struct bus *bus = p->bus;
     unsigned worker = p->base.request.worker;
     figure_add(p->status == RELAY_OK ? &bus->figures->published : &bus->figures->publish_failed, 1);
     p->base.answer.kind = BUS_PUBLISHED;
     queue_push_control(bus->options.inboxes[worker], &p->base.answer.node);
 }
 
-static void note_failure(struct bus_publish *p, int status, const redisReply *reply) {
-    if (p->status != RELAY_OK)
-        return;
-    p->status = status;
-    snprintf(p->why, sizeof(p->why), "%s", reply != NULL ? reply->str : relay_strerror(status));
+void publish_done(struct bus_publish *p, int status, const char *why) {
+    if (status != RELAY_OK)
+        note_failure(p, status, why);
+    answer(p);
 }
+
+/* ---- live events ---- */
 
 static void on_reply(void *arg, int status, const struct redisReply *reply) {
     struct bus_publish *p = arg;
-    struct bus *bus = p->bus;
     if (status != RELAY_OK)
-        note_failure(p, status, reply);
+        note_failure(p, status, reply != NULL ? reply->str : NULL);
     if (--p->topics_left == 0)
-        answer(bus, p);
+        answer(p);
 }
 
 static int send_one(struct bus *bus, struct bus_publish *p, const char *topic) {
@@ -44,16 +52,9 @@ static int send_one(struct bus *bus, struct bus_publish *p, const char *topic) {
     return rc;
 }
 
-void publish_request(struct bus *bus, struct bus_publish *p) {
-    p->bus = bus;
-    p->topics_left = p->topics_len;
+static void publish_live(struct bus *bus, struct bus_publish *p) {
     const char *topic = p->topics;
-    if (bus->publisher.conn != NULL &&
-        redis_conn_unsent_bytes(bus->publisher.conn) > UNSENT_MAX_BYTES) {
-        note_failure(p, RELAY_EAGAIN, NULL);
-        answer(bus, p);
-        return;
-    }
+    p->topics_left = p->topics_len;
     for (size_t i = 0; i < p->topics_len; i++, topic += strlen(topic) + 1) {
         if (send_one(bus, p, topic) == RELAY_OK)
             continue;
@@ -64,5 +65,15 @@ void publish_request(struct bus *bus, struct bus_publish *p) {
         break;
     }
     if (p->topics_left == 0)
-        answer(bus, p);
+        answer(p);
+}
+
+void publish_request(struct bus *bus, struct bus_publish *p) {
+    p->bus = bus;
+    if (redis_client_unsent_bytes(&bus->publisher) > UNSENT_MAX_BYTES)
+        publish_done(p, RELAY_EAGAIN, NULL);
+    else if (p->durable)
+        script_publish(bus, p);
+    else
+        publish_live(bus, p);
 }

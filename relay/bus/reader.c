@@ -8,17 +8,14 @@
 #include "relay/base/err.h"
 #include "relay/bus/internal.h"
 
-enum { VALUE_MAX = 64 };
-
-/* The value of `name:` at the beginning of a line of INFO; "" where it is missing. */
-static void info_value(const char *info, const char *name, char value[VALUE_MAX]) {
+void info_value(const char *info, const char *name, char value[INFO_VALUE_MAX]) {
     size_t name_len = strlen(name), len = 0;
     for (const char *line = info; line != NULL; line = strchr(line, '\n')) {
         line += *line == '\n';
         if (strncmp(line, name, name_len) != 0 || line[name_len] != ':')
             continue;
         len = strcspn(line + name_len + 1, "\r\n");
-        len = len < VALUE_MAX ? len : VALUE_MAX - 1;
+        len = len < INFO_VALUE_MAX ? len : INFO_VALUE_MAX - 1;
         memcpy(value, line + name_len + 1, len);
         break;
     }
@@ -44,7 +41,8 @@ static void judge(const char *version, const char *mode, const char *role, const
 }
 
 static void on_info(void *arg, int status, const struct redisReply *reply) {
-    char version[VALUE_MAX], mode[VALUE_MAX], role[VALUE_MAX], policy[VALUE_MAX], limit[VALUE_MAX];
+    char version[INFO_VALUE_MAX], mode[INFO_VALUE_MAX], role[INFO_VALUE_MAX],
+        policy[INFO_VALUE_MAX], limit[INFO_VALUE_MAX];
     (void)arg;
     if (status != RELAY_OK || reply->type != REDIS_REPLY_STRING)
         return; /* the rights may not cover INFO; nothing depends on it */
