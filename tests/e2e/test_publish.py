@@ -26,7 +26,7 @@ def envelope(client):
 
 def test_post_answers_with_null_ids(relay, topic):
     """Section 5: 200 `{"ids":{...}}` once Redis has it; null for a live event."""
-    answer = relay.post(f"/sse?topics={topic}.a,{topic}.b", b"x")
+    answer = relay.post(f"/sse?topics={topic}.a,{topic}.b&live", b"x")
     assert answer.status == 200 and answer.get("content-type") == "application/json"
     assert json.loads(answer.body) == {"ids": {f"{topic}.a": None, f"{topic}.b": None}}
 
@@ -41,10 +41,10 @@ def test_post_reaches_subscribers(relay, topic):
 
 
 def test_post_writes_an_envelope(relay, channel, topic):
-    """Section 4: POST writes `sse1 - - <json>` to the channel of the topic."""
-    relay.post(f"/sse?topic={topic}&event=greeting&retry=4321", b'"quoted" \\ \0 \n')
+    """Section 4: POST of a live event writes `sse1 - - <json>` to the channel of the topic."""
+    relay.post(f"/sse?topic={topic}&live&event=greeting&retry=4321", b'"quoted" \\ \0 \n')
     assert envelope(channel) == {"event": "greeting", "data": '"quoted" \\ \0 \n', "retry": 4321}
-    relay.post(f"/sse?topic={topic}", b"")
+    relay.post(f"/sse?topic={topic}&live", b"")
     assert envelope(channel)["data"] == ""
 
 
@@ -57,7 +57,7 @@ def test_post_to_several_topics(relay, topic):
 
 
 def test_post_in_any_dress(relay, topic):
-    """The body is the data whatever its type; `live` and unknown parameters change nothing; chunks are joined."""
+    """The body is the data whatever its type; unknown parameters change nothing; chunks are joined."""
     with relay.live(topic) as stream:
         target = f"/sse?topic={topic}&live&x=y"
         for content_type in ("application/json", "text/plain", "application/x-www-form-urlencoded", "image/png"):
