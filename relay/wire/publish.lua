@@ -4,15 +4,16 @@
 -- ARGV  birth, run, memory ms, time to live ms, history, the event's JSON, the key's time to live
 --       ms or '', then the channel of each topic
 --
--- The answer is `<announced> <duplicate> <id> ...`. The first write is the first XADD, which Redis
--- refuses when it is out of memory; until then every key was looked at (XADD itself looks at the
--- log), so that none of a wrong type ends the script half-way. ms and seq stay two numbers, since a
--- double does not hold more; what Redis is given is text, since Redis formats numbers slowly.
-local call, sub = redis.call, string.sub
+-- The answer is `<announced> <duplicate> <id> ...`; with no topics the id is the clock's position.
+-- The first write is one that Redis refuses when it is out of memory; by then every key was looked
+-- at (XADD looks at the log itself), so that none of a wrong type ends the script half-way. ms and
+-- seq stay two numbers, since a double holds no more, and what Redis gets is text, since it formats
+-- numbers slowly.
+local call, sub, format = redis.call, string.sub, string.format
 local json, key_ttl = ARGV[6], ARGV[7]
 local topics = #ARGV - 7
-local once, content
 
+local once, content
 if key_ttl ~= '' then
   once = KEYS[2 * topics + 2]
   content = redis.sha1hex(table.concat(ARGV, '\n', 8) .. '\n' .. json)
@@ -27,22 +28,37 @@ if key_ttl ~= '' then
 end
 
 local function base36(x)
-  local text = ''
-  repeat
-    local digit = x % 36
-    text = sub('0123456789abcdefghijklmnopqrstuvwxyz', digit + 1, digit + 1) .. text
-    x = (x - digit) / 36
-  until x == 0
-  return text
+  local digit = x % 36
+  local text = string.char(digit < 10 and digit + 48 or digit + 87)
+  if x < 36 then return text end
+  return base36((x - digit) / 36) .. text
+end
+
+-- The same, at a third of the cost for times of 1972 to 2059, which have eight digits.
+local function base36_ms(x)
+  if x < 78364164096 or x >= 2821109907456 then return base36(x) end
+  local a, b, c, d, e, f, g
+  g = x % 36 x = (x - g) / 36
+  f = x % 36 x = (x - f) / 36
+  e = x % 36 x = (x - e) / 36
+  d = x % 36 x = (x - d) / 36
+  c = x % 36 x = (x - c) / 36
+  b = x % 36 x = (x - b) / 36
+  a = x % 36 x = (x - a) / 36
+  return string.char(x < 10 and x + 48 or x + 87, a < 10 and a + 48 or a + 87,
+    b < 10 and b + 48 or b + 87, c < 10 and c + 48 or c + 87, d < 10 and d + 48 or d + 87,
+    e < 10 and e + 48 or e + 87, f < 10 and f + 48 or f + 87, g < 10 and g + 48 or g + 87)
 end
 
 local time = call('TIME')
-local now = time[1] .. sub('00000' .. time[2], -6, -4)
-local c = call('HMGET', KEYS[1], 'birth', 'epoch', 'run', 'ms', 'seq', 'memory')
-local birth, epoch, memory, ms, seq = c[1], c[2], c[6], tonumber(c[4]), tonumber(c[5])
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local clock = call('HMGET', KEYS[1], 'birth', 'epoch', 'run', 'ms', 'seq', 'memory')
+local birth, epoch, memory = clock[1], clock[2], clock[6]
+local ms, seq = tonumber(clock[4]), tonumber(clock[5])
+local ms_text, seq_text = clock[4], clock[5]
 local news -- what changes in the clock beside ms and seq
 
--- What each topic's event comes after: an id of this birth, or '0'.
+-- What each event comes after: the last id of its topic, where it is of this birth, or '0'.
 local prevs, known = {}, birth and topics < 2
 for i = 1, topics do
   local last = call('GET', KEYS[2 * i + 1])
@@ -54,76 +70,87 @@ for i = 1, topics do
   end
 end
 
+-- Rarely, the ends of the logs have to be read as well.
 if not known then
-  local tops, top_ms, top_seq = {}, 0, 0 -- the last entries of the logs, the greatest of them
+  local ends, top_ms, top_seq = {}, 0, 0 -- the last entry of each log, and the greatest of them
   for i = 1, topics do
     local entry = call('XREVRANGE', KEYS[2 * i], '+', '-', 'COUNT', 1)[1]
     if entry then
       local m, s = string.match(entry[1], '(%d+)-(%d+)')
       m, s = tonumber(m), tonumber(s)
       if m > top_ms or (m == top_ms and s > top_seq) then top_ms, top_seq = m, s end
-      tops[i] = {m, s, entry[2]}
+      ends[i] = {m, s, entry[2]}
     end
   end
   if not birth or top_ms > ms or (top_ms == ms and top_seq > seq) then
-    -- A clock is born where there is none, or one that is behind its logs and so not theirs. All
-    -- that they hold belongs to another birth.
-    if top_ms < tonumber(now) then top_ms, top_seq = now - 1, 0 end
+    -- A clock is born where there is none, or one that is behind its logs and so not theirs. What
+    -- they hold up to from:1 is of another birth.
+    if top_ms < now then top_ms, top_seq = now - 1, 0 end
     birth, epoch, memory, ms, seq = ARGV[1], '1', ARGV[3], top_ms, top_seq
-    for i = 1, topics do prevs[i] = '0' end
+    ms_text, seq_text = format('%d', ms), format('%d', seq)
     news = {'birth', birth, 'epoch', epoch, 'run', ARGV[2], 'memory', memory,
-            'from:1', ms .. '-' .. seq}
+            'from:1', ms_text .. '-' .. seq_text}
+    for i = 1, topics do prevs[i] = '0' end
   else
-    local m, s = string.match(call('HGET', KEYS[1], 'from:1') or '', '(%d+)-(%d+)')
-    m, s = tonumber(m or 0), tonumber(s or 0)
-    for i, top in pairs(tops) do
-      if prevs[i] == '0' and (top[1] > m or (top[1] == m and top[2] > s)) then
-        local g = 1
-        for j = 1, #top[3], 2 do
-          if top[3][j] == 'g' then g = tonumber(top[3][j + 1]) end
+    local m, s = string.match(call('HGET', KEYS[1], 'from:1') or '0-0', '(%d+)-(%d+)')
+    m, s = tonumber(m), tonumber(s)
+    for i, entry in pairs(ends) do
+      if prevs[i] == '0' and (entry[1] > m or (entry[1] == m and entry[2] > s)) then
+        local fields, g = entry[3], 1
+        for j = 1, #fields, 2 do
+          if fields[j] == 'g' then g = tonumber(fields[j + 1]) end
         end
-        prevs[i] = birth .. '.' .. base36(g) .. '.' .. base36(top[1]) .. '-' .. base36(top[2])
+        prevs[i] = birth .. '.' .. base36(g) .. '.' .. base36(entry[1]) .. '-' .. base36(entry[2])
       end
     end
   end
 end
 
-if not news and c[3] ~= ARGV[2] then
-  -- Another process of Redis, which may have lost a tail that clients have seen.
-  epoch = epoch + 1 .. ''
-  news = {'epoch', epoch, 'run', ARGV[2], 'from:' .. epoch, ms .. '-' .. seq}
+-- Another process of Redis may have lost a tail that clients have seen.
+if not news and clock[3] ~= ARGV[2] then
+  epoch = format('%d', epoch + 1)
+  news = {'epoch', epoch, 'run', ARGV[2], 'from:' .. epoch, ms_text .. '-' .. seq_text}
 end
-local ids = {}
+
 if topics > 0 then
-  if tonumber(ARGV[4]) > tonumber(memory) then
+  if #ARGV[4] >= #memory and tonumber(ARGV[4]) > tonumber(memory) then
     return redis.error_reply('SSETTL the time to live is above the memory of ' .. memory .. ' ms')
   end
-  if tonumber(now) > ms then ms, seq = tonumber(now), -1 end
+  if now > ms then ms, seq, ms_text = now, -1, format('%d', now) end
 end
-local place = birth .. '.' .. base36(tonumber(epoch)) .. '.' .. base36(ms) .. '-'
-local ms_text, seq_text = string.format('%d', ms), seq .. ''
+
+local place = birth .. '.' .. (#epoch == 1 and epoch or base36(tonumber(epoch))) .. '.'
+  .. base36_ms(ms) .. '-'
+local ids = {}
 if topics == 0 then ids[1] = place .. base36(seq) end
 for i = 1, topics do
   local log = KEYS[2 * i]
   seq = seq + 1
-  seq_text = seq .. ''
-  ids[i] = place .. base36(seq)
-  if time[2] % 8 == 0 then
-    call('XADD', log, 'MINID', '~', now - ARGV[4], ms_text .. '-' .. seq_text, 'e', json, 'p', prevs[i], 'g', epoch)
-  else
-    call('XADD', log, 'MAXLEN', '~', ARGV[5], ms_text .. '-' .. seq_text, 'e', json, 'p', prevs[i], 'g', epoch)
-  end
+  seq_text = format('%d', seq)
+  ids[i] = place .. (seq < 10 and seq_text or base36(seq))
+  -- XADD trims by one thing at a time: by count, and at every tenth event or so by age.
+  local by, limit = 'MAXLEN', ARGV[5]
+  if sub(time[2], -1) == '0' then by, limit = 'MINID', format('%d', math.max(0, ms - ARGV[4])) end
+  call('XADD', log, by, '~', limit, ms_text .. '-' .. seq_text,
+    'e', json, 'p', prevs[i], 'g', epoch)
   call('PEXPIRE', log, ARGV[4])
   call('SET', KEYS[2 * i + 1], ids[i], 'PX', memory)
 end
+
+if news then
+  if clock[1] and birth ~= clock[1] then call('DEL', KEYS[1]) end
+  call('HSET', KEYS[1], unpack(news))
+end
 if topics > 0 or news then call('HSET', KEYS[1], 'ms', ms_text, 'seq', seq_text) end
-if news then call('HSET', KEYS[1], unpack(news)) end
+
+-- A user may lack the right to publish on the channel: the event is stored, and the caller told.
 local announced = '1'
 for i = 1, topics do
-  local reply = redis.pcall('PUBLISH', ARGV[7 + i], 'sse1 ' .. ids[i] .. ' ' .. prevs[i] .. ' ' .. json)
+  local reply = redis.pcall('PUBLISH', ARGV[7 + i],
+    'sse1 ' .. ids[i] .. ' ' .. prevs[i] .. ' ' .. json)
   if type(reply) == 'table' then announced = '0' end
 end
-if once then
-  call('SET', once, content .. ' ' .. announced .. ' ' .. table.concat(ids, ' '), 'PX', key_ttl)
-end
-return announced .. ' 0 ' .. table.concat(ids, ' ')
+
+local answer = table.concat(ids, ' ')
+if once then call('SET', once, content .. ' ' .. announced .. ' ' .. answer, 'PX', key_ttl) end
+return announced .. ' 0 ' .. answer
