@@ -11,6 +11,7 @@
 #include "relay/bus/message.h"
 #include "relay/bus/ring.h"
 #include "relay/redis/client.h"
+#include "relay/redis/info.h"
 #include "relay/redis/reply.h"
 #include "relay/wire/envelope.h"
 
@@ -91,12 +92,10 @@ struct bus_probe {
     uint64_t asked_us; /* when the channel was asked for on the present connection */
 };
 
-enum { INFO_VALUE_MAX = 64 };
-
 /* The publish script on the present publishing connection. */
 struct bus_script {
-    bool ready;                      /* durable events can be published */
-    char run_id[INFO_VALUE_MAX];     /* of the server; "": not known yet */
+    bool ready;                        /* durable events can be published */
+    char run_id[REDIS_INFO_VALUE_MAX]; /* of the server; "": not known yet */
     char sha[PUBLISH_SHA_BYTES + 1]; /* "": it could not be loaded, so its text is sent each time */
     enum publish_error error;        /* why it is not ready; why is "" until something failed */
     char why[160];
@@ -205,8 +204,6 @@ void script_publish(struct bus *bus, struct bus_publish *p);
 
 /* reader.c */
 void reader_up(struct bus *bus); /* its connection is new */
-/* The value of `name:` at the beginning of a line of INFO; "" where it is missing. */
-void info_value(const char *info, const char *name, char value[INFO_VALUE_MAX]);
 
 /* probe.c */
 void probe_start(struct bus *bus);

@@ -7,20 +7,7 @@
 
 #include "relay/base/err.h"
 #include "relay/bus/internal.h"
-
-void info_value(const char *info, const char *name, char value[INFO_VALUE_MAX]) {
-    size_t name_len = strlen(name), len = 0;
-    for (const char *line = info; line != NULL; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, name, name_len) != 0 || line[name_len] != ':')
-            continue;
-        len = strcspn(line + name_len + 1, "\r\n");
-        len = len < INFO_VALUE_MAX ? len : INFO_VALUE_MAX - 1;
-        memcpy(value, line + name_len + 1, len);
-        break;
-    }
-    value[len] = '\0';
-}
+#include "relay/redis/info.h"
 
 static void judge(const char *version, const char *mode, const char *role, const char *policy,
                   const char *limit) {
@@ -41,16 +28,16 @@ static void judge(const char *version, const char *mode, const char *role, const
 }
 
 static void on_info(void *arg, int status, const struct redisReply *reply) {
-    char version[INFO_VALUE_MAX], mode[INFO_VALUE_MAX], role[INFO_VALUE_MAX],
-        policy[INFO_VALUE_MAX], limit[INFO_VALUE_MAX];
+    char version[REDIS_INFO_VALUE_MAX], mode[REDIS_INFO_VALUE_MAX], role[REDIS_INFO_VALUE_MAX],
+        policy[REDIS_INFO_VALUE_MAX], limit[REDIS_INFO_VALUE_MAX];
     (void)arg;
     if (status != RELAY_OK || reply->type != REDIS_REPLY_STRING)
         return; /* the rights may not cover INFO; nothing depends on it */
-    info_value(reply->str, "redis_version", version);
-    info_value(reply->str, "redis_mode", mode);
-    info_value(reply->str, "role", role);
-    info_value(reply->str, "maxmemory_policy", policy);
-    info_value(reply->str, "maxmemory", limit);
+    redis_info_value(reply->str, "redis_version", version);
+    redis_info_value(reply->str, "redis_mode", mode);
+    redis_info_value(reply->str, "role", role);
+    redis_info_value(reply->str, "maxmemory_policy", policy);
+    redis_info_value(reply->str, "maxmemory", limit);
     log_info("Redis server", "version=%s mode=%s role=%s", version, mode, role);
     judge(version, mode, role, policy, limit);
 }

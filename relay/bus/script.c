@@ -121,7 +121,7 @@ static void on_loaded(void *arg, int status, const struct redisReply *reply) {
 static void on_info(void *arg, int status, const struct redisReply *reply) {
     struct bus *bus = arg;
     if (status == RELAY_OK && reply->type == REDIS_REPLY_STRING)
-        info_value(reply->str, "run_id", bus->script.run_id);
+        redis_info_value(reply->str, "run_id", bus->script.run_id);
     if (bus->script.run_id[0] == '\0')
         setup_failed(bus, status, reply);
 }
