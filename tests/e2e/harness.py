@@ -17,7 +17,7 @@ import time
 
 import http_raw
 from http_raw import Conn
-from resp import RedisClient
+from resp import RedisClient, RedisError
 from settings import DEADLINE, HERE, PUBLISH, RELAY
 from sse import Stream
 
@@ -121,10 +121,11 @@ class Process:
 
 
 class Redis:
-    """A private redis-server without persistence, on a port and on a unix socket."""
+    """A private redis-server without persistence unless @options say otherwise, on a port and on a unix socket."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, *options):
         self.directory = pathlib.Path(directory)
+        self.options = options
         self.port = free_port()
         self.socket = str(self.directory / "redis.sock")
         self.url = f"redis://127.0.0.1:{self.port}"
@@ -132,10 +133,11 @@ class Redis:
         self.start()
 
     def start(self):
-        """Start it, again too: on the same port, empty."""
+        """Start it, again too: on the same port, with what it wrote to its disk."""
         for _ in range(5):
             argv = ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket]
             argv += ["--save", "", "--appendonly", "no", "--dir", self.directory, "--daemonize", "no"]
+            argv += self.options
             self.process = Process(argv, self.directory, "redis")
             if wait_until(lambda: self._answers() or not self.process.running, "redis-server") and self._answers():
                 return
@@ -149,7 +151,7 @@ class Redis:
         try:
             with self.client() as client:
                 return client("PING") == "PONG"
-        except (OSError, EOFError):
+        except (OSError, EOFError, RedisError):
             return False
 
     def client(self):
