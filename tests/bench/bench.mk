@@ -4,16 +4,21 @@
 BENCH ?=
 BENCH_LOAD_SRC := $(addprefix tests/bench/,sseload.c receiver.c publisher.c stream.c payload.c \
 	histogram.c net.c usage.c)
-BENCH_PROGRAMS := $(BUILD)/tests/bench/sseload $(BUILD)/tests/bench/floor
+BENCH_PROGRAMS := $(BUILD)/tests/bench/sseload $(BUILD)/tests/bench/floor $(BUILD)/tests/bench/logread
 
 $(BUILD)/tests/bench/sseload: $(call obj,$(BENCH_LOAD_SRC))
 $(BUILD)/tests/bench/floor: $(call obj,tests/bench/floor.c tests/bench/net.c)
+$(BUILD)/tests/bench/logread: $(call obj,tests/bench/logread.c)
 $(BENCH_PROGRAMS):
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 test-programs: $(BENCH_PROGRAMS)
 
 .PHONY: bench
 bench: all $(BENCH_PROGRAMS) ## measure the relay, Nchan and a bare loop side by side; BENCH="--quick" is shorter
 	@$(PYTHON) tests/bench/run.py --build '$(BUILD)' $(BENCH)
+
+.PHONY: bench-durable
+bench-durable: all $(BENCH_PROGRAMS) ## measure durable topics: publishing, replay, a killed connection, a storm
+	@$(PYTHON) tests/bench/durable.py --build '$(BUILD)' $(BENCH)
