@@ -5,11 +5,14 @@
 #include <string.h>
 
 #include "relay/base/err.h"
+#include "relay/base/quantity.h"
 #include "relay/base/utf8.h"
 #include "relay/wire/names.h"
+#include "relay/wire/publish.h"
 #include "relay/wire/topic.h"
 
 enum { EVERY_MAX_MS = 24 * 3600 * 1000, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };
+enum { ENDLESS_HISTORY = 100, REPLICAS_MAX = 100, LINE_DIGITS = 20 };
 enum { POSITIONALS_MAX = 3 };
 
 static const char default_redis_url[] = "redis://127.0.0.1:6379";
@@ -19,8 +22,8 @@ struct arguments {
     const char *words[POSITIONALS_MAX]; /* those that are no options */
     int count;                          /* of all, also of those that found no room */
     bool has_command;                   /* the first word stood before a -- and may be a command */
-    const char *event, *retry, *redis, *prefix, *every;
-    bool is_lines, is_quiet, is_help, is_version;
+    const char *event, *retry, *redis, *prefix, *every, *history, *ttl, *key, *wait_replicas;
+    bool is_lines, is_live, is_quiet, is_help, is_version;
 };
 
 /* An option sets a flag, or takes a value. */
@@ -37,7 +40,12 @@ static const struct option options[] = {
     {"redis", 0, offsetof(struct arguments, redis), true},
     {"prefix", 0, offsetof(struct arguments, prefix), true},
     {"every", 0, offsetof(struct arguments, every), true},
+    {"history", 0, offsetof(struct arguments, history), true},
+    {"ttl", 0, offsetof(struct arguments, ttl), true},
+    {"key", 0, offsetof(struct arguments, key), true},
+    {"wait-replicas", 0, offsetof(struct arguments, wait_replicas), true},
     {"lines", 0, offsetof(struct arguments, is_lines), false},
+    {"live", 0, offsetof(struct arguments, is_live), false},
     {"quiet", 'q', offsetof(struct arguments, is_quiet), false},
     {"help", 'h', offsetof(struct arguments, is_help), false},
     {"version", 0, offsetof(struct arguments, is_version), false},
@@ -135,28 +143,20 @@ static int collect(struct arguments *a, int argc, char **argv, struct buf *why) 
     return status;
 }
 
-/* A duration such as 500ms, 3s, 2m, 1h; a bare number is milliseconds. */
-static bool read_duration(const char *text, uint64_t *ms) {
-    static const struct {
-        const char *name;
-        uint64_t factor;
-    } units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 12)
+/* A number with one of @units behind it, from @min to @max. */
+static bool read_quantity(const char *text, const struct unit *units, uint64_t min, uint64_t max,
+                          uint64_t *out) {
+    uint64_t value;
+    if (quantity_parse(text, units, &value) != NULL || value < min || value > max)
         return false;
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-        if (strcmp(text + digits, units[i].name) == 0) {
-            *ms = strtoull(text, NULL, 10) * units[i].factor;
-            return true;
-        }
-    return false;
+    *out = value;
+    return true;
 }
 
 static int read_retry(struct options *o, const char *text, struct buf *why) {
-    static const char allowed[] = "is no time from 100ms to 1h";
     uint64_t ms;
-    if (!read_duration(text, &ms) || retry_check(ms) != NULL)
-        return refuse_named(why, "--retry", text, allowed);
+    if (!read_quantity(text, quantity_time_ms, RETRY_MIN_MS, RETRY_MAX_MS, &ms))
+        return refuse_named(why, "--retry", text, "is no time from 100ms to 1h");
     o->retry_ms = (uint32_t)ms;
     return RELAY_OK;
 }
@@ -164,7 +164,7 @@ static int read_retry(struct options *o, const char *text, struct buf *why) {
 static int read_every(struct options *o, const char *text, struct buf *why) {
     if (o->command != COMMAND_CLOCK && o->command != COMMAND_LETTERS)
         return refuse(why, "--every is for clock and letters");
-    if (!read_duration(text, &o->every_ms) || o->every_ms < 1 || o->every_ms > EVERY_MAX_MS)
+    if (!read_quantity(text, quantity_time_ms, 1, EVERY_MAX_MS, &o->every_ms))
         return refuse_named(why, "--every", text, "is no time from 1ms to 24h");
     return RELAY_OK;
 }
@@ -195,6 +195,46 @@ static int read_words(struct options *o, const struct arguments *a, struct buf *
     if (a->is_lines && o->data != NULL)
         return refuse(why, "--lines reads standard input: give a topic alone");
     return RELAY_OK;
+}
+
+/* With lines, the number of each stands behind the key. */
+static int read_key(struct options *o, const char *key, struct buf *why) {
+    size_t len = strlen(key);
+    if (o->command == COMMAND_CLOCK || o->command == COMMAND_LETTERS)
+        return refuse(why, "--key does not go with clock and letters");
+    const char *wrong = publish_key_check(key, len);
+    if (wrong == NULL && o->command == COMMAND_LINES && len > PUBLISH_KEY_MAX_BYTES - LINE_DIGITS)
+        wrong = "is longer than 236 bytes, which leave room for the number of a line";
+    if (wrong != NULL)
+        return refuse_named(why, "--key", key, wrong);
+    o->key = key;
+    return RELAY_OK;
+}
+
+/* What durable events are kept with. */
+static int read_durable(struct options *o, const struct arguments *a, struct buf *why) {
+    uint64_t replicas = 0;
+    bool is_endless = o->command == COMMAND_CLOCK || o->command == COMMAND_LETTERS;
+    o->is_live = a->is_live;
+    if (o->is_live) {
+        if (a->history == NULL && a->ttl == NULL && a->key == NULL && a->wait_replicas == NULL)
+            return RELAY_OK;
+        return refuse(why, "--live events are not stored: --history, --ttl, --key and "
+                           "--wait-replicas do not go with them");
+    }
+    o->history = is_endless ? ENDLESS_HISTORY : PUBLISH_HISTORY_DEFAULT;
+    o->ttl_ms = PUBLISH_TTL_DEFAULT_MS;
+    if (a->history != NULL &&
+        !read_quantity(a->history, quantity_plain, 1, PUBLISH_HISTORY_MAX, &o->history))
+        return refuse_named(why, "--history", a->history, "is no number from 1 to 10000000");
+    if (a->ttl != NULL &&
+        !read_quantity(a->ttl, quantity_time_ms, PUBLISH_TTL_MIN_MS, INT64_MAX / 4, &o->ttl_ms))
+        return refuse_named(why, "--ttl", a->ttl, "is no time of 1s or more");
+    if (a->wait_replicas != NULL &&
+        !read_quantity(a->wait_replicas, quantity_plain, 1, REPLICAS_MAX, &replicas))
+        return refuse_named(why, "--wait-replicas", a->wait_replicas, "is no number from 1 to 100");
+    o->wait_replicas = (unsigned)replicas;
+    return a->key != NULL ? read_key(o, a->key, why) : RELAY_OK;
 }
 
 /* Names and data, by the rules that bind every publisher. */
@@ -249,6 +289,8 @@ int options_read(struct options *out, int argc, char **argv, const char *redis_u
     if (status == RELAY_OK && a.every != NULL)
         status = read_every(&o, a.every, why);
     if (status == RELAY_OK)
+        status = read_durable(&o, &a, why);
+    if (status == RELAY_OK)
         status = check_event(&o, why);
     if (status == RELAY_OK)
         status = read_redis(&o, a.redis, redis_url, why);
@@ -273,6 +315,14 @@ const char *options_help(void) {
            "\n"
            "  --event NAME    the event's name; none makes it a \"message\" in EventSource\n"
            "  --retry TIME    how long a client waits before it reconnects: 100ms to 1h\n"
+           "  --history N     how many events of the topic are kept for clients that come back:\n"
+           "                  1000 by default, 100 for clock and letters\n"
+           "  --ttl TIME      for how long they are kept; 1h by default, at most 7d unless the\n"
+           "                  relays were told otherwise\n"
+           "  --key KEY       publishing again with the same key within 5 minutes is no second\n"
+           "                  event; with --lines, line n has the key KEY:n\n"
+           "  --wait-replicas N  an event is published once N replicas of Redis have it\n"
+           "  --live          do not store the event: who is not connected misses it\n"
            "  --redis URL     redis://[[user]:password@]host[:port][/db] or unix:/path; by\n"
            "                  default $REDIS_URL (which keeps a password out of the list of\n"
            "                  processes), else redis://127.0.0.1:6379\n"
@@ -282,9 +332,10 @@ const char *options_help(void) {
            "  --              what follows is no option and no command\n"
            "  -h, --help      print this; --version prints the version\n"
            "\n"
-           "TIME is a number with ms, s, m or h; without a unit it is milliseconds.\n"
+           "TIME is a number with ms, s, m, h or d; without a unit it is milliseconds.\n"
            "Of all of standard input as one event, one line end at the end is not data.\n"
            "\n"
-           "Exit codes: 0 Redis has it; 1 Redis refused; 2 wrong use or data that cannot be an\n"
+           "Exit codes: 0 Redis has it; 1 Redis or its replicas do not; 2 wrong use or data that "
+           "cannot be an\n"
            "event; 3 Redis cannot be reached, or was lost before it answered.\n";
 }

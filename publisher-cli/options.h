@@ -28,9 +28,14 @@ struct options {
     const char *data;  /* NULL: standard input */
     const char *event; /* NULL: none */
     const char *prefix;
-    uint32_t retry_ms; /* 0: none */
-    uint64_t every_ms; /* of clock and letters */
-    bool is_quiet;     /* say nothing on standard output */
+    uint32_t retry_ms;      /* 0: none */
+    uint64_t every_ms;      /* of clock and letters */
+    bool is_quiet;          /* say nothing on standard output */
+    bool is_live;           /* pub/sub only; what follows is 0 or NULL then */
+    uint64_t history;       /* events that the topic's log keeps; 0: the default */
+    uint64_t ttl_ms;        /* for how long; 0: the default */
+    const char *key;        /* of idempotency; NULL: none */
+    unsigned wait_replicas; /* that must have an event; 0: none */
     struct redis_url redis;
 };
 

@@ -8,12 +8,10 @@
 #include <string.h>
 
 #include "publisher-cli/source.h"
+#include "publisher-cli/writer.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "relay/redis/client.h"
-#include "relay/redis/reply.h"
-#include "relay/wire/envelope.h"
-#include "relay/wire/names.h"
 #include "relay/wire/topic.h"
 
 enum {
@@ -26,23 +24,24 @@ struct run {
     const struct options *options;
     FILE *out, *err;
     struct redis_client client;
+    struct writer writer;
     uv_signal_t interrupt, terminate;
     struct source *source;
     bool is_endless;    /* clock and letters */
     bool has_been_up;   /* a connection was ready once */
     bool is_stopping;   /* takes no more events */
     int exit_code;      /* the first that was not 0 */
-    struct buf channel; /* of the topic in Redis */
-    struct buf message; /* the envelope being sent; kept for its memory */
     struct buf address; /* of Redis, for messages */
+    struct buf last_id; /* of a durable event */
 
     uint64_t sent;            /* events given to Redis */
     uint64_t answered;        /* answers that came, or were lost */
     uint64_t published;       /* events that Redis has */
+    uint64_t duplicates;      /* of these, published before */
     uint64_t published_bytes; /* of their data */
     uint64_t lost;            /* events whose answer was lost */
     uint64_t first_refused;   /* number of the first event that Redis refused, or 0 */
-    char refusal[256];        /* its words about that */
+    char refusal[512];        /* what is wrong with that one */
 };
 
 /* One event that is on its way. */
@@ -104,31 +103,78 @@ static void on_signal(uv_signal_t *handle, int signum) {
 /* ---- events to Redis ---- */
 
 /* What Redis counts are its own subscribers: a relay is one, however many clients it has. */
-static void say_published(struct run *run, size_t bytes, long long subscribers) {
+static void say_published(struct run *run, size_t bytes, const struct outcome *outcome) {
+    const char *topic = run->options->topic;
+    long long subscribers = outcome->subscribers;
     if (run->options->is_quiet || run->options->command == COMMAND_LINES)
         return;
-    fprintf(run->out, "published to %s: %zu byte%s, %lld Redis subscriber%s\n", run->options->topic,
-            bytes, plural(bytes), subscribers, plural((uint64_t)subscribers));
+    if (outcome->id == NULL)
+        fprintf(run->out, "published to %s: %zu byte%s, %lld Redis subscriber%s\n", topic, bytes,
+                plural(bytes), subscribers, plural((uint64_t)subscribers));
+    else
+        fprintf(run->out, "%s to %s: %zu byte%s, id %.*s\n",
+                outcome->duplicate ? "published before" : "published", topic, bytes, plural(bytes),
+                (int)outcome->id_len, outcome->id);
     if (fflush(run->out) != 0) /* nobody listens any more */
         stop(run, EXIT_PUBLISHED);
 }
 
+/* It is stored; was all done that was asked for? Of many that follow each other, the first that was
+ * not is told. */
+static bool is_done(struct run *run, const struct outcome *outcome) {
+    const struct options *o = run->options;
+    int id_len = (int)outcome->id_len;
+    bool is_first = run->exit_code == EXIT_PUBLISHED;
+    if (!outcome->announced && is_first)
+        complain(run,
+                 "the event is stored as %.*s, but this Redis user may not publish on the topic's "
+                 "channel, so subscribers see it only with a later event; do not publish it again",
+                 id_len, outcome->id);
+    if (!outcome->announced)
+        return false;
+    if (o->wait_replicas > 0 && outcome->replicas < (long long)o->wait_replicas) {
+        char known[32] = "an unknown number";
+        if (outcome->replicas >= 0)
+            snprintf(known, sizeof(known), "%lld", outcome->replicas);
+        complain(run, "the event is stored as %.*s, but %s of %u replicas have it after %d s; %s",
+                 id_len, outcome->id, known, o->wait_replicas, WRITER_WAIT_MS / 1000,
+                 o->key != NULL
+                     ? "a retry with the same --key is safe"
+                     : "a retry would publish it twice, unless both have the same --key");
+        return false;
+    }
+    return true;
+}
+
 static void pump(struct run *run);
 
-static void on_answer(void *arg, int status, const redisReply *reply) {
+static void on_stored(struct run *run, const struct sent *sent, const struct outcome *outcome) {
+    run->published++;
+    run->duplicates += outcome->duplicate;
+    run->published_bytes += sent->bytes;
+    if (outcome->id != NULL) {
+        buf_reset(&run->last_id);
+        buf_append(&run->last_id, outcome->id, outcome->id_len);
+    }
+    if (outcome->id != NULL && !is_done(run, outcome)) {
+        stop(run, EXIT_REFUSED);
+        return;
+    }
+    say_published(run, sent->bytes, outcome);
+    pump(run);
+}
+
+static void on_outcome(void *arg, const struct outcome *outcome) {
     struct sent sent = *(struct sent *)arg;
     struct run *run = sent.run;
     free(arg);
     run->answered++;
-    if (status == RELAY_OK) {
-        run->published++;
-        run->published_bytes += sent.bytes;
-        say_published(run, sent.bytes, reply->type == REDIS_REPLY_INTEGER ? reply->integer : 0);
-        pump(run);
-    } else if (status == RELAY_EREMOTE) {
+    if (outcome->status == RELAY_OK) {
+        on_stored(run, &sent, outcome);
+    } else if (outcome->status == RELAY_EREMOTE) {
         if (run->first_refused == 0) {
             run->first_refused = sent.number;
-            snprintf(run->refusal, sizeof(run->refusal), "%s", reply->str);
+            snprintf(run->refusal, sizeof(run->refusal), "%s", outcome->refusal);
         }
         stop(run, EXIT_REFUSED);
     } else {
@@ -159,14 +205,10 @@ static bool publish(struct run *run, const struct source_item *item) {
     event.name = run->options->event;
     event.name_len = event.name == NULL ? 0 : strlen(event.name);
     event.retry_ms = run->options->retry_ms;
-    buf_reset(&run->message);
-    envelope_encode_live(&run->message, &event);
 
-    const char *argv[] = {"PUBLISH", run->channel.data, run->message.data};
-    const size_t argv_len[] = {7, run->channel.len, run->message.len};
     struct sent *sent = mem_zalloc(sizeof(*sent));
     *sent = (struct sent){.run = run, .number = run->sent + 1, .bytes = event.data_len};
-    if (redis_client_command(&run->client, 3, argv, argv_len, on_answer, sent) != RELAY_OK) {
+    if (writer_send(&run->writer, &event, item->line, on_outcome, sent) != RELAY_OK) {
         free(sent); /* the connection is ending */
         return false;
     }
@@ -174,8 +216,10 @@ static bool publish(struct run *run, const struct source_item *item) {
     return true;
 }
 
+/* Where replicas are waited for, one event at a time: each WAIT may take its whole time. */
 static bool has_room(const struct run *run) {
-    return run->client.state == REDIS_CLIENT_READY && run->sent - run->answered < WINDOW_EVENTS &&
+    uint64_t window = run->options->wait_replicas > 0 ? 1 : WINDOW_EVENTS;
+    return writer_is_ready(&run->writer) && run->sent - run->answered < window &&
            redis_client_unsent_bytes(&run->client) < WINDOW_BYTES;
 }
 
@@ -212,12 +256,24 @@ static void on_up(void *arg) {
     if (run->has_been_up)
         complain(run, "connected to Redis again");
     run->has_been_up = true;
-    pump(run);
+    writer_up(&run->writer);
+}
+
+static void on_ready(void *arg) {
+    pump(arg);
+}
+
+static void on_refused(void *arg, const char *why) {
+    struct run *run = arg;
+    complain(run, "Redis at %s refused to tell its run_id, which durable events need: %s",
+             run->address.data, why);
+    stop(run, EXIT_REFUSED);
 }
 
 static void on_down(void *arg, bool was_ready, int status, const char *why) {
     struct run *run = arg;
     const char *address = run->address.data;
+    writer_down(&run->writer);
     if (run->is_stopping && run->is_endless) {
         close_all(run);
     } else if (was_ready && run->is_endless) {
@@ -267,9 +323,14 @@ static void watch_signal(struct run *run, uv_loop_t *loop, uv_signal_t *handle, 
 static void report(struct run *run) {
     bool is_lines = run->options->command == COMMAND_LINES;
     if (is_lines && !run->options->is_quiet) {
-        fprintf(run->out, "published to %s: %" PRIu64 " event%s, %" PRIu64 " byte%s\n",
+        fprintf(run->out, "published to %s: %" PRIu64 " event%s, %" PRIu64 " byte%s",
                 run->options->topic, run->published, plural(run->published), run->published_bytes,
                 plural(run->published_bytes));
+        if (run->last_id.len > 0)
+            fprintf(run->out, ", last id %s", run->last_id.data);
+        if (run->duplicates > 0)
+            fprintf(run->out, ", %" PRIu64 " of them published before", run->duplicates);
+        fputc('\n', run->out);
         fflush(run->out);
     }
     if (run->first_refused > 0 && is_lines)
@@ -296,7 +357,7 @@ int publish_run(const struct options *o, uv_loop_t *loop, int in_fd, FILE *out, 
     const struct redis_client_callbacks callbacks = {
         .on_up = on_up, .on_down = on_down, .on_closed = on_client_closed};
     run.is_endless = o->command == COMMAND_CLOCK || o->command == COMMAND_LETTERS;
-    names_channel(&run.channel, o->prefix, o->topic, strlen(o->topic));
+    writer_init(&run.writer, o, &run.client, on_ready, on_refused, &run);
     redis_url_describe(&o->redis, &run.address);
 
     watch_signal(&run, loop, &run.interrupt, SIGINT);
@@ -306,8 +367,8 @@ int publish_run(const struct options *o, uv_loop_t *loop, int in_fd, FILE *out, 
     uv_run(loop, UV_RUN_DEFAULT);
     report(&run);
 
-    buf_fini(&run.channel);
-    buf_fini(&run.message);
+    writer_fini(&run.writer);
     buf_fini(&run.address);
+    buf_fini(&run.last_id);
     return run.exit_code;
 }

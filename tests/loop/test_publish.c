@@ -96,7 +96,8 @@ static int run_at(struct world *w, const char *url, const char *const *arguments
     return code;
 }
 
-#define RUN(w, ...) run_at(w, (w)->peer.url, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN_DURABLE(w, ...) run_at(w, (w)->peer.url, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN(w, ...) RUN_DURABLE(w, "--live", __VA_ARGS__)
 
 /* Standard input is a file with these bytes. */
 static void give_file(struct world *w, const char *bytes, size_t len) {
@@ -155,6 +156,8 @@ static bool has_match(const char *text, const char *pattern) {
     regfree(&regex);
     return found;
 }
+
+#define ID_PATTERN "[0-9a-f]{12}\\.1\\.[0-9a-z]{8}-[0-9a-z]+"
 
 static const struct peer_step answers_one[] = {
     PEER_GREETING, {PEER_EXPECT, "PUBLISH\r\n", 0}, {PEER_SEND, ":2\r\n", 0}, {0}};
@@ -291,7 +294,8 @@ static void test_many_lines(void **state) {
     redis_server_stop(&server);
     buf_fini(&text);
     assert_int_equal(code, EXIT_PUBLISHED);
-    assert_string_equal(w->said, "published to log: 100000 events, 1000000 bytes\n");
+    assert_true(has_match(
+        w->said, "^published to log: 100000 events, 1000000 bytes, last id " ID_PATTERN "\n$"));
 }
 
 /* Without answers no more than the window leaves, however much there is to read. */
@@ -336,8 +340,10 @@ static void test_refused_line(void **state) {
     give_pipe(w, "one\ntwo\nthree\nfour\n", true);
     assert_int_equal(RUN(w, "--lines", "log"), EXIT_REFUSED);
     assert_string_equal(w->said, "published to log: 2 events, 8 bytes\n");
-    assert_string_equal(w->complained, "sse-publish: Redis refused line 2: OOM no memory; of the 2 "
-                                       "lines that were sent behind it, 1 are published\n");
+    assert_string_equal(w->complained, "sse-publish: Redis refused line 2: Redis is out of memory; "
+                                       "nothing was published, raise its maxmemory or keep less "
+                                       "history (OOM no memory); of the 2 lines that were sent "
+                                       "behind it, 1 are published\n");
 }
 
 static void test_lost_within_lines(void **state) {
@@ -355,6 +361,186 @@ static void test_lost_within_lines(void **state) {
         w->complained, "^sse-publish: lost Redis at redis://127\\.0\\.0\\.1:[0-9]+: Redis closed "
                        "the connection\nsse-publish: lines 2 to 3 may be published or not: "
                        "their answers were lost; what follows them is not\n$"));
+}
+
+/* ---- durable ---- */
+
+#define SHA "0123456789abcdef0123456789abcdef01234567"
+#define BULK_SHA "$40\r\n" SHA "\r\n"
+#define PEER_PREPARES                                                                              \
+    PEER_GREETING, {PEER_EXPECT, "INFO\r\n$6\r\nserver\r\n", 0}, {PEER_EXPECT, "LOAD\r\n", 0}, {   \
+        PEER_SEND, "$18\r\n# Server\r\nrun_id:r\r\n" BULK_SHA, 0                                   \
+    }
+
+/* The whole way, with a real server: what it says, and what is in Redis. */
+static void test_durable(void **state) {
+    struct world *w = *state;
+    struct redis_server server;
+    redis_server_start(&server);
+    const char *const arguments[] = {"--history", "5",    "--ttl", "2m", "--key",
+                                     "k",         "news", "a",     NULL};
+    int first = run_at(w, server.url, arguments);
+    int again = run_at(w, server.url, arguments);
+    int other = run_at(w, server.url, (const char *const[]){"--key", "k", "news", "b", NULL});
+    redis_server_stop(&server);
+    assert_int_equal(first, EXIT_PUBLISHED);
+    assert_int_equal(again, EXIT_PUBLISHED);
+    assert_int_equal(other, EXIT_REFUSED);
+    assert_true(has_match(w->said, "^published to news: 1 byte, id " ID_PATTERN "\n"
+                                   "published before to news: 1 byte, id " ID_PATTERN "\n$"));
+    const char *id = strstr(w->said, "id ");
+    size_t len = strcspn(id, "\n");
+    assert_memory_equal(id, strstr(id + len, "id "), len + 1);
+    assert_non_null(strstr(w->complained, "Redis refused: the key was used for another event"));
+}
+
+/* What goes over the wire: once per connection INFO and the script, then its hash alone. */
+static void test_durable_commands(void **state) {
+    struct world *w = *state;
+    static const struct peer_step script[] = {PEER_PREPARES,
+                                              {PEER_EXPECT, "EVALSHA\r\n" BULK_SHA, 0},
+                                              {PEER_SEND, "$11\r\n1 0 b.1.2-3\r\n", 0},
+                                              {0}};
+    serve(w, script, NULL);
+    assert_int_equal(
+        RUN_DURABLE(w, "--prefix", "other", "--ttl", "2h", "--history", "7", "news", "hi"),
+        EXIT_PUBLISHED);
+    assert_true(was_received(w, "*14\r\n$7\r\nEVALSHA\r\n" BULK_SHA
+                                "$1\r\n3\r\n$15\r\nother:{0}:clock\r\n"
+                                "$18\r\nother:{0}:log:news\r\n$19\r\nother:{0}:last:news\r\n"));
+    assert_true(was_received(w, "$1\r\nr\r\n$9\r\n604800000\r\n$7\r\n7200000\r\n$1\r\n7\r\n"
+                                "$13\r\n{\"data\":\"hi\"}\r\n$0\r\n\r\n$10\r\nother:news\r\n"));
+}
+
+/* The server forgets the script in the middle: it gets the text, in order, and nothing is lost. */
+static void test_forgotten_script(void **state) {
+    struct world *w = *state;
+    static const struct peer_step script[] = {PEER_PREPARES,
+                                              {PEER_EXPECT, "\"two\"", 0},
+                                              {PEER_SEND, "-NOSCRIPT No matching script.\r\n", 0},
+                                              {PEER_SEND, "-NOSCRIPT No matching script.\r\n", 0},
+                                              {PEER_EXPECT, "$4\r\nEVAL\r\n", 0},
+                                              {PEER_EXPECT, "\"one\"", 0},
+                                              {PEER_EXPECT, "$4\r\nEVAL\r\n", 0},
+                                              {PEER_EXPECT, "\"two\"", 0},
+                                              {PEER_SEND, "$11\r\n1 0 b.1.2-3\r\n", 0},
+                                              {PEER_SEND, "$11\r\n1 0 b.1.2-4\r\n", 0},
+                                              {0}};
+    serve(w, script, NULL);
+    give_pipe(w, "one\ntwo\n", true);
+    assert_int_equal(RUN_DURABLE(w, "--lines", "log"), EXIT_PUBLISHED);
+    assert_string_equal(w->said, "published to log: 2 events, 6 bytes, last id b.1.2-4\n");
+    assert_int_equal(w->complained_len, 0);
+}
+
+/* Without the right to SCRIPT, the text goes out at once. */
+static void test_script_not_loaded(void **state) {
+    struct world *w = *state;
+    static const struct peer_step script[] = {
+        PEER_GREETING,
+        {PEER_EXPECT, "LOAD\r\n", 0},
+        {PEER_SEND, "$10\r\nrun_id:r\r\n\r\n-NOPERM no SCRIPT\r\n", 0},
+        {PEER_EXPECT, "$4\r\nEVAL\r\n", 0},
+        {PEER_EXPECT, "\"hi\"", 0},
+        {PEER_SEND, "$11\r\n1 0 b.1.2-3\r\n", 0},
+        {0}};
+    serve(w, script, NULL);
+    assert_int_equal(RUN_DURABLE(w, "news", "hi"), EXIT_PUBLISHED);
+    assert_string_equal(w->said, "published to news: 2 bytes, id b.1.2-3\n");
+}
+
+static void test_no_run_id(void **state) {
+    struct world *w = *state;
+    static const struct peer_step script[] = {PEER_GREETING,
+                                              {PEER_EXPECT, "LOAD\r\n", 0},
+                                              {PEER_SEND, "-NOPERM no INFO\r\n" BULK_SHA, 0},
+                                              {0}};
+    serve(w, script, NULL);
+    assert_int_equal(RUN_DURABLE(w, "news", "hi"), EXIT_REFUSED);
+    assert_non_null(strstr(w->complained, "run_id, which durable events need: NOPERM no INFO"));
+    assert_false(was_received(w, "EVAL"));
+}
+
+/* Stored, but subscribers cannot be told. */
+static void test_unannounced(void **state) {
+    struct world *w = *state;
+    static const struct peer_step script[] = {
+        PEER_PREPARES, {PEER_EXPECT, "\"hi\"", 0}, {PEER_SEND, "$11\r\n0 0 b.1.2-3\r\n", 0}, {0}};
+    serve(w, script, NULL);
+    assert_int_equal(RUN_DURABLE(w, "news", "hi"), EXIT_REFUSED);
+    assert_non_null(strstr(w->complained, "stored as b.1.2-3, but this Redis user may not"));
+    assert_int_equal(w->said_len, 0);
+}
+
+static void check_wait(const char *answer, int code, const char *complaint) {
+    void *state;
+    set_up(&state);
+    struct world *w = state;
+    const struct peer_step script[] = {PEER_PREPARES,
+                                       {PEER_EXPECT, "\"hi\"", 0},
+                                       {PEER_SEND, "$11\r\n1 0 b.1.2-3\r\n", 0},
+                                       {PEER_EXPECT, "WAIT\r\n$1\r\n2\r\n", 0},
+                                       {PEER_SEND, answer, 0},
+                                       {PEER_CLOSE, NULL, 0},
+                                       {0}};
+    serve(w, script, NULL);
+    assert_int_equal(RUN_DURABLE(w, "--wait-replicas", "2", "--key", "k", "news", "hi"), code);
+    if (complaint != NULL)
+        assert_non_null(strstr(w->complained, complaint));
+    tear_down(&state);
+}
+
+static void test_wait(void **state) {
+    (void)state;
+    check_wait(":2\r\n", EXIT_PUBLISHED, NULL);
+    check_wait(":1\r\n", EXIT_REFUSED,
+               "stored as b.1.2-3, but 1 of 2 replicas have it after 3 s; a retry with the same "
+               "--key is safe");
+    check_wait("", EXIT_REFUSED, "an unknown number of 2 replicas");
+}
+
+/* The script's words, and what is none of them. */
+static void check_refusal(const char *answer, const char *complaint) {
+    void *state;
+    set_up(&state);
+    struct world *w = state;
+    const struct peer_step script[] = {
+        PEER_PREPARES, {PEER_EXPECT, "\"hi\"", 0}, {PEER_SEND, answer, 0}, {0}};
+    serve(w, script, NULL);
+    assert_int_equal(RUN_DURABLE(w, "news", "hi"), EXIT_REFUSED);
+    assert_non_null(strstr(w->complained, complaint));
+    assert_int_equal(w->said_len, 0);
+    tear_down(&state);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    check_refusal("-OOM no memory\r\n", "Redis refused: Redis is out of memory; nothing was "
+                                        "published, raise its maxmemory or keep less history "
+                                        "(OOM no memory)");
+    check_refusal("-ERR of another kind\r\n", "Redis refused: ERR of another kind\n");
+    check_refusal("$11\r\n1 0 b.1.2_3\r\n", "is not the answer of the publish script");
+    check_refusal("$19\r\n1 0 b.1.2-3 b.1.2-4\r\n", "is not the answer of the publish script");
+    check_refusal(":1\r\n", "is not the answer of the publish script");
+}
+
+static void check_lines_key(struct world *w, const char *url) {
+    give_pipe(w, "one\ntwo\n", true);
+    assert_int_equal(run_at(w, url, (const char *const[]){"--lines", "--key", "k", "log", NULL}),
+                     EXIT_PUBLISHED);
+}
+
+/* The same input sent twice is published once. */
+static void test_lines_with_a_key(void **state) {
+    struct world *w = *state;
+    struct redis_server server;
+    redis_server_start(&server);
+    check_lines_key(w, server.url);
+    check_lines_key(w, server.url);
+    redis_server_stop(&server);
+    assert_true(has_match(w->said, "^published to log: 2 events, 6 bytes, last id " ID_PATTERN "\n"
+                                   "published to log: 2 events, 6 bytes, last id " ID_PATTERN
+                                   ", 2 of them published before\n$"));
 }
 
 /* ---- Redis is not as it should be ---- */
@@ -381,7 +567,8 @@ static void test_refused(void **state) {
         PEER_GREETING, {PEER_EXPECT, "PUBLISH", 0}, {PEER_SEND, "-NOPERM not you\r\n", 0}, {0}};
     serve(w, script, NULL);
     assert_int_equal(RUN(w, "t", "d"), EXIT_REFUSED);
-    assert_string_equal(w->complained, "sse-publish: Redis refused: NOPERM not you\n");
+    assert_non_null(strstr(w->complained, "Redis refused: the Redis user lacks a permission"));
+    assert_non_null(strstr(w->complained, "(NOPERM not you)\n"));
     assert_int_equal(w->said_len, 0);
 }
 
@@ -506,6 +693,15 @@ int main(void) {
         WITH_WORLD(test_bad_line),
         WITH_WORLD(test_refused_line),
         WITH_WORLD(test_lost_within_lines),
+        WITH_WORLD(test_durable),
+        WITH_WORLD(test_durable_commands),
+        WITH_WORLD(test_forgotten_script),
+        WITH_WORLD(test_script_not_loaded),
+        WITH_WORLD(test_no_run_id),
+        WITH_WORLD(test_unannounced),
+        cmocka_unit_test(test_wait),
+        cmocka_unit_test(test_refusals),
+        WITH_WORLD(test_lines_with_a_key),
         WITH_WORLD(test_unreachable),
         WITH_WORLD(test_clock_unreachable),
         WITH_WORLD(test_refused),

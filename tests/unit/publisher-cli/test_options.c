@@ -44,6 +44,13 @@ static void check_good(const struct good *g) {
     assert_int_equal(o.retry_ms, g->options.retry_ms);
     assert_int_equal(o.every_ms, g->options.every_ms);
     assert_int_equal(o.is_quiet, g->options.is_quiet);
+    assert_int_equal(o.is_live, g->options.is_live);
+    if (g->options.history > 0)
+        assert_int_equal(o.history, g->options.history);
+    if (g->options.ttl_ms > 0)
+        assert_int_equal(o.ttl_ms, g->options.ttl_ms);
+    assert_text(o.key, g->options.key);
+    assert_int_equal(o.wait_replicas, g->options.wait_replicas);
     options_fini(&o);
     buf_fini(&why);
 }
@@ -78,6 +85,16 @@ static void test_meanings(void **state) {
         {{"--every=2m", "clock", "now"},
          {.command = COMMAND_CLOCK, .topic = "now", .every_ms = 120000}},
         {{"letters"}, {.command = COMMAND_LETTERS, .topic = "letters", .every_ms = 500}},
+        {{"t", "d"}, {.topic = "t", .data = "d", .history = 1000, .ttl_ms = 3600000}},
+        {{"clock"}, {.command = COMMAND_CLOCK, .topic = "time", .every_ms = 1000, .history = 100}},
+        {{"clock", "--history", "7"},
+         {.command = COMMAND_CLOCK, .topic = "time", .every_ms = 1000, .history = 7}},
+        {{"--live", "t", "d"}, {.topic = "t", .data = "d", .is_live = true}},
+        {{"--history=1", "--ttl=1s", "--key", "k", "t"},
+         {.topic = "t", .history = 1, .ttl_ms = 1000, .key = "k"}},
+        {{"--history=10000000", "--ttl", "7d", "--wait-replicas=100", "t"},
+         {.topic = "t", .history = 10000000, .ttl_ms = 604800000, .wait_replicas = 100}},
+        {{"--lines", "--key", "k", "t"}, {.command = COMMAND_LINES, .topic = "t", .key = "k"}},
         {{"letters", "abc"}, {.command = COMMAND_LETTERS, .topic = "abc", .every_ms = 500}},
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -103,8 +120,9 @@ static void test_help_and_version(void **state) {
         options_fini(&o);
         buf_fini(&why);
     }
-    static const char *const named[] = {"--event", "--retry", "--redis",   "--prefix", "--lines",
-                                        "--every", "--quiet", "--version", "--help"};
+    static const char *const named[] = {
+        "--event",   "--retry", "--redis", "--prefix",  "--lines", "--every", "--quiet",
+        "--version", "--help",  "--live",  "--history", "--ttl",   "--key",   "--wait-replicas"};
     for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++)
         assert_non_null(strstr(options_help(), named[i]));
 }
@@ -157,6 +175,25 @@ static void test_refused(void **state) {
         {{"--lines", "clock"}, "--lines does not go with clock and letters"},
         {{"--lines", "t", "d"}, "--lines reads standard input: give a topic alone"},
         {{"--lines=yes", "t"}, "--lines takes no value"},
+        {{"--live", "--history", "5", "t"},
+         "--live events are not stored: --history, --ttl, --key and --wait-replicas do not go with "
+         "them"},
+        {{"--live", "--key", "k", "t"},
+         "--live events are not stored: --history, --ttl, --key and --wait-replicas do not go with "
+         "them"},
+        {{"--history", "0", "t"}, "--history \"0\" is no number from 1 to 10000000"},
+        {{"--history", "10000001", "t"}, "--history \"10000001\" is no number from 1 to 10000000"},
+        {{"--history", "5s", "t"}, "--history \"5s\" is no number from 1 to 10000000"},
+        {{"--ttl", "999", "t"}, "--ttl \"999\" is no time of 1s or more"},
+        {{"--ttl", "999999999999999d", "t"}, "--ttl \"999999999999999d\" is no time of 1s or more"},
+        {{"--wait-replicas", "0", "t"}, "--wait-replicas \"0\" is no number from 1 to 100"},
+        {{"--key", "", "t"}, "--key \"\" is empty"},
+        {{"--key", "a\nb", "t"}, "--key holds a control character"},
+        {{"--key", LONG_TOPIC "x", "t"}, "--key is longer than 256 bytes"},
+        {{"--lines", "--key", LONG_TOPIC, "t"},
+         "--key \"" LONG_TOPIC "\" is longer than 236 bytes, which leave room for the number of a "
+         "line"},
+        {{"clock", "--key", "k"}, "--key does not go with clock and letters"},
         {{"t", "--event"}, "--event needs a value behind it"},
         {{"--redsi=redis://:" SECRET "@h", "t"},
          "there is no option \"--redsi\"; data that begins with - goes behind --"},
