@@ -79,8 +79,7 @@ static void on_reader_up(void *arg) {
     figure_set(&bus->figures->reader_connected, 1);
     log_up(bus, "reader");
     reader_up(bus);
-    bus->domain.known = false;
-    history_resume(bus);
+    clock_read(bus); /* history_resume() follows */
 }
 
 static void on_reader_down(void *arg, bool was_ready, int status, const char *why) {
@@ -107,6 +106,12 @@ static void start_connections(struct bus *bus) {
     redis_client_start(&bus->subscriber, &bus->loop, &bus->connection, &subscriber, bus);
     redis_client_start(&bus->publisher, &bus->loop, &bus->connection, &publisher, bus);
     redis_client_start(&bus->reader, &bus->loop, &bus->connection, &reader, bus);
+}
+
+int bus_settle(struct bus *bus, redis_reply_cb cb, void *arg) {
+    const char *argv[] = {"PING"};
+    const size_t argv_len[] = {4};
+    return redis_client_command(&bus->subscriber, 1, argv, argv_len, cb, arg);
 }
 
 /* ---- requests ---- */

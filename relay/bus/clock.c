@@ -91,6 +91,41 @@ static void take_field(struct domain *d, const char *field, const char *value) {
         add_note(d, field, value);
 }
 
+static bool same_clock(const struct domain *a, const struct domain *b) {
+    return a->exists == b->exists && strcmp(a->position.birth, b->position.birth) == 0 &&
+           a->position.epoch == b->position.epoch;
+}
+
+/* A position that was read, until the subscription connection has come as far. */
+struct ahead {
+    struct bus *bus;
+    struct event_id position;
+};
+
+static void on_settled(void *arg, int status, const struct redisReply *reply) {
+    struct ahead *ahead = arg;
+    struct domain *d = &ahead->bus->domain;
+    (void)reply;
+    if (status != RELAY_OK) {
+        d->reads_sent--; /* its return reads anew */
+    } else {
+        d->reads_done++;
+        if (strcmp(d->position.birth, ahead->position.birth) == 0)
+            domain_advance(d, &ahead->position);
+    }
+    ahead->bus->replays_due = true;
+    free(ahead);
+}
+
+static void advance_later(struct bus *bus, const struct event_id *position) {
+    struct ahead *ahead = mem_zalloc(sizeof(*ahead));
+    *ahead = (struct ahead){.bus = bus, .position = *position};
+    if (bus_settle(bus, on_settled, ahead) != RELAY_OK)
+        on_settled(ahead, RELAY_ECONN, NULL);
+}
+
+/* While topics are synced, the position may not pass what is still on its way on the subscription
+ * connection (see settle() in history.c). */
 static void take_clock(struct bus *bus, const redisReply *reply) {
     struct domain *d = &bus->domain,
                   fresh = {.reads_sent = d->reads_sent, .reads_done = d->reads_done};
@@ -99,13 +134,16 @@ static void take_clock(struct bus *bus, const redisReply *reply) {
         if (reply->element[i]->type == REDIS_REPLY_STRING &&
             reply->element[i + 1]->type == REDIS_REPLY_STRING)
             take_field(&fresh, reply->element[i]->str, reply->element[i + 1]->str);
-    bool same = d->known && d->exists && strcmp(d->position.birth, fresh.position.birth) == 0 &&
-                d->position.epoch == fresh.position.epoch;
-    if (same) /* events may have come on the channel since Redis answered */
-        domain_advance(&fresh, &d->position);
-    bool changed = d->known && !same;
-    fresh.known = true;
     fresh.exists = fresh.position.birth[0] != '\0';
+    bool known = d->known, changed = known && !same_clock(d, &fresh);
+    fresh.known = true;
+    if (known && !changed) {
+        advance_later(bus, &fresh.position);
+        fresh.reads_sent = d->reads_sent;
+        fresh.position = d->position;
+    } else {
+        fresh.reads_done++;
+    }
     domain_fini(d);
     *d = fresh;
     if (changed)
@@ -118,7 +156,6 @@ static void on_clock(void *arg, int status, const struct redisReply *reply) {
         bus->domain.reads_sent--;
         return; /* the connection's return asks again */
     }
-    bus->domain.reads_done++;
     take_clock(bus, reply);
     history_resume(bus);
     bus->replays_due = true;

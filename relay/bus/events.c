@@ -107,7 +107,7 @@ static void message_on(struct bus *bus, const redisReply *channel, const redisRe
         return;
     }
     struct bus_subscription *s = subscriptions_find(bus, channel->str, channel->len);
-    if (s != NULL && s->wanted > 0 && s->state == BUS_TOPIC_CONFIRMED)
+    if (s != NULL && s->state == BUS_TOPIC_CONFIRMED) /* in its linger too: its ring stays true */
         message(bus, s, payload);
 }
 

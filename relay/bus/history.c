@@ -22,7 +22,8 @@ enum { PAGE_ENTRIES = 256, PENDING_MAX_BYTES = 1024 * 1024 };
 struct history_read {
     struct bus *bus;
     struct bus_subscription
-        *subscription; /* NULL: it was given up, or the read is to be forgotten */
+        *subscription;     /* NULL: it was given up, or the read is to be forgotten */
+    struct event_id floor; /* of the ring when it was asked for */
 };
 
 static void read_last(struct bus_subscription *s);
@@ -34,6 +35,7 @@ static struct history_read *read_new(struct bus_subscription *s) {
     struct history_read *read = mem_zalloc(sizeof(*read));
     read->bus = s->bus;
     read->subscription = s;
+    read->floor = s->ring.floor;
     s->read = read;
     return read;
 }
@@ -92,7 +94,6 @@ static void add(struct bus_subscription *s, const struct event_id *id, const str
     size_t before = s->ring.bytes;
     ring_append(&s->ring, id, prev, message, len, frame, s->forms);
     ring_account(s, before);
-    domain_advance(&s->bus->domain, id);
     history_keep_within(s);
 }
 
@@ -116,6 +117,7 @@ static void synced(struct bus_subscription *s) {
     }
     s->history = HISTORY_SYNCED;
     s->bus->replays_due = true;
+    domain_advance(&s->bus->domain, &s->ring.top);
     while (s->pending != NULL && s->history == HISTORY_SYNCED) {
         struct pending_message *p = s->pending;
         struct envelope envelope;
@@ -129,6 +131,22 @@ static void synced(struct bus_subscription *s) {
         }
         free(p);
     }
+}
+
+static void on_settled(void *arg, int status, const struct redisReply *reply) {
+    struct bus_subscription *s = read_done(arg, status);
+    (void)reply;
+    if (s != NULL)
+        synced(s);
+}
+
+/* What was read may be ahead of the subscription connection: events of other topics with lower ids
+ * may still be on their way there, and must not be passed. Behind its answer to a PING they are
+ * not. */
+static void settle(struct bus_subscription *s) {
+    struct history_read *read = read_new(s);
+    if (bus_settle(s->bus, on_settled, read) != RELAY_OK)
+        read_done(read, RELAY_ECONN); /* it is gone, and its return begins anew */
 }
 
 static void on_page(void *arg, int status, const struct redisReply *reply) {
@@ -148,7 +166,7 @@ static void on_page(void *arg, int status, const struct redisReply *reply) {
     if (reply->elements == PAGE_ENTRIES)
         fill(s);
     else
-        synced(s);
+        settle(s);
 }
 
 /* Read what was published behind the top. */
@@ -159,15 +177,23 @@ static void fill(struct bus_subscription *s) {
         read_done(read, RELAY_ECONN);
 }
 
+/* After a failover the top may be of what is gone, and ids of now be behind it in the log. */
+static void set_back_top(struct bus_subscription *s) {
+    struct event_id pos;
+    if (domain_place(&s->bus->domain, &s->ring.top, &pos) != 0)
+        restart_ring(s, &pos);
+}
+
 static void take_last(struct bus_subscription *s, const struct event_id *last) {
-    domain_advance(&s->bus->domain, last);
+    if (s->known)
+        set_back_top(s);
     if (s->known && id_compare(last, &s->ring.top) > 0) {
         fill(s);
         return;
     }
     if (!s->known || id_compare(last, &s->ring.top) < 0)
         restart_ring(s, last);
-    synced(s);
+    settle(s);
 }
 
 static void on_newest(void *arg, int status, const struct redisReply *reply) {
@@ -304,6 +330,7 @@ static void deliver(struct bus_subscription *s, const struct envelope *envelope,
         events_hand_over(s, frame_ref(frame), id);
     else
         subscriptions_tell_gap_to_all(s, 0); /* memory was short; a replay tries again */
+    domain_advance(&s->bus->domain, id);
     add(s, id, prev, message->str, message->len, frame);
 }
 
@@ -339,9 +366,15 @@ void history_event(struct bus_subscription *s, const struct envelope *envelope,
 /* ---- backwards ---- */
 
 static void on_older(void *arg, int status, const struct redisReply *reply) {
+    const struct event_id floor = ((struct history_read *)arg)->floor;
     struct bus_subscription *s = read_done(arg, status);
     if (s == NULL || reply->type != REDIS_REPLY_ARRAY)
         return;
+    if (id_compare(&floor, &s->ring.floor) != 0) { /* it had to drop its oldest meanwhile */
+        s->extended = true;
+        s->bus->replays_due = true;
+        return;
+    }
     struct buf message = BUF_INIT;
     const struct bus_options *o = &s->bus->options;
     bool full = false, linked = true;

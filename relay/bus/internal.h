@@ -184,6 +184,10 @@ void replay_request(struct bus *bus, struct bus_replay *r); /* takes it over */
 void replay_serve(struct bus *bus);                         /* whoever can be answered now */
 void replay_free_all(struct bus *bus);
 
+/* bus.c */
+int bus_settle(struct bus *bus, redis_reply_cb cb,
+               void *arg); /* @cb stands behind whatever was published up to now */
+
 /* events.c */
 void events_hand_over(struct bus_subscription *s, struct frame *frame,
                       const struct event_id *id); /* id NULL: live */

@@ -361,6 +361,15 @@ static void serve_from_rings(struct waiting *w, struct bus_subscription **topics
     free(stretches);
 }
 
+/* Whether the rings of the topics that no page was read of still reach back: they may have dropped
+ * something while the pages came. */
+static bool pages_suffice(const struct waiting *w, struct bus_subscription **topics) {
+    for (size_t i = 0; i < w->request->topics_len; i++)
+        if (w->pages[i].waiting == NULL && id_compare(&w->pos, &topics[i]->ring.floor) < 0)
+            return false;
+    return true;
+}
+
 /* From pages where they were read, from rings elsewhere; up to where all of them are complete. */
 static void serve_from_pages(struct waiting *w, struct bus_subscription **topics) {
     size_t n = w->request->topics_len;
@@ -483,6 +492,8 @@ static void serve(struct waiting *w) {
     } else if (synced && w->bus->domain.known && w->outstanding == 0) {
         if (!w->placed)
             place(w, topics);
+        if (w->pages_done && !pages_suffice(w, topics))
+            pages_free(w);
         if (w->placed && over_limit(w)) {
             w->reasons |= RESET_LIMIT;
             w->pos = w->bus->domain.position;
