@@ -2,10 +2,12 @@
 #include "relay/wire/envelope.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "relay/base/err.h"
 #include "relay/base/utf8.h"
+#include "relay/wire/canonical.h"
 #include "relay/wire/id.h"
 #include "relay/wire/topic.h"
 
@@ -107,6 +109,24 @@ static int decode_json(struct field json, struct envelope *e, const char **why) 
     return RELAY_OK;
 }
 
+/* Our own form without jansson, everything else with it. */
+static int decode_event(struct field json, struct envelope *e, const char **why) {
+    if (!canonical_read(json.p, json.len, &e->event, &e->text))
+        return decode_json(json, e, why);
+    const struct event *event = &e->event;
+    *why = NULL;
+    if (event_name_check(event->name, event->name_len) != NULL)
+        *why = "has an invalid event";
+    else if (event->data_len > DATA_MAX_BYTES)
+        *why = "has data longer than 1 MiB";
+    else if (event->retry_ms != 0 && retry_check(event->retry_ms) != NULL)
+        *why = "has an invalid retry";
+    if (*why == NULL)
+        return RELAY_OK;
+    free(e->text);
+    return RELAY_EINVAL;
+}
+
 static int decode_enveloped(const char *message, size_t len, struct envelope *e, const char **why) {
     struct field rest = {message + MAGIC_LEN, len - MAGIC_LEN};
     if (len > MESSAGE_MAX_BYTES) {
@@ -119,7 +139,7 @@ static int decode_enveloped(const char *message, size_t len, struct envelope *e,
         *why = "is not a JSON object";
         return RELAY_EINVAL;
     }
-    return decode_json(rest, e, why);
+    return decode_event(rest, e, why);
 }
 
 static int decode_raw(const char *message, size_t len, struct envelope *e, const char **why) {
@@ -142,6 +162,7 @@ int envelope_decode(const char *message, size_t len, struct envelope *out, const
 
 void envelope_fini(struct envelope *e) {
     json_decref(e->owned);
+    free(e->text);
     *e = (struct envelope){.owned = NULL};
 }
 

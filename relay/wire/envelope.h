@@ -33,7 +33,8 @@ struct envelope {
     size_t id_len;
     const char *prev; /* an id, or "0" for the first of a topic */
     size_t prev_len;
-    void *owned; /* private: freed by envelope_fini() */
+    void *owned; /* these two are private: freed by envelope_fini() */
+    char *text;
 };
 
 /* Read a message. Raw: any UTF-8 that does not begin with "sse1 " is the data of a live event. An
