@@ -63,6 +63,11 @@ static void console_js(void *arg, struct http_page *page) {
     asset(page, "text/javascript; charset=utf-8", asset_console_js, asset_console_js_len);
 }
 
+static void words_js(void *arg, struct http_page *page) {
+    (void)arg;
+    asset(page, "text/javascript; charset=utf-8", asset_words_js, asset_words_js_len);
+}
+
 static void console_css(void *arg, struct http_page *page) {
     (void)arg;
     asset(page, "text/css; charset=utf-8", asset_console_css, asset_console_css_len);
@@ -73,6 +78,7 @@ void pages_init(struct pages *p, bool admin_apart) {
     atomic_init(&p->leaving, false);
     p->main[n++] = (struct http_route){"/", console_html, p};
     p->main[n++] = (struct http_route){"/console.js", console_js, p};
+    p->main[n++] = (struct http_route){"/words.js", words_js, p};
     p->main[n++] = (struct http_route){"/console.css", console_css, p};
     p->main[n++] = (struct http_route){"/healthz", health, p};
     p->main[n++] = (struct http_route){"/readyz", readiness, p};

@@ -15,7 +15,7 @@ struct pages {
     const struct bus_options *bus_options;
     const struct bus_figures *bus_figures;
     atomic_bool leaving;        /* the drain has begun: not ready */
-    struct http_route main[8];  /* for the main listeners */
+    struct http_route main[10]; /* for the main listeners */
     struct http_route admin[8]; /* for --admin-listen */
 };
 

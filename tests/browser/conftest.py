@@ -35,12 +35,20 @@ def redis(tmp_path_factory):
 
 
 @pytest.fixture
+def own_redis(tmp_path_factory):
+    """A redis-server that a test may do harm to."""
+    server = harness.Redis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def start_relay(tmp_path, redis):
     """A function that starts a ready relay of the test's own; it has to end cleanly."""
     started = []
 
-    def start(*args, **how):
-        relay = harness.Relay(tmp_path, f"relay{len(started)}", redis.url, *OPTIONS, *args, **how)
+    def start(*args, redis_url=None, **how):
+        relay = harness.Relay(tmp_path, f"relay{len(started)}", redis_url or redis.url, *OPTIONS, *args, **how)
         started.append(relay)
         return relay.wait_ready()
 

@@ -58,7 +58,7 @@ def test_loads_without_complaint_and_without_foreign_requests(browser, relay):
     open_console(browser, relay)
     assert browser.log() == []
     fetched = browser.script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
-    assert {f"{relay.url}/console.js", f"{relay.url}/console.css"} <= set(fetched)
+    assert {f"{relay.url}/{name}" for name in ("console.js", "words.js", "console.css")} <= set(fetched)
     assert [url for url in fetched if not url.startswith((relay.url, "data:"))] == []
 
 
@@ -79,7 +79,7 @@ def test_every_control_has_a_name(browser, relay):
     open_console(browser, relay, "a")
     browser.devtools("Accessibility.enable")
     nodes = browser.devtools("Accessibility.getFullAXTree")["nodes"]
-    roles = ("button", "textbox", "combobox", "searchbox", "spinbutton", "image")
+    roles = ("button", "textbox", "combobox", "searchbox", "spinbutton", "checkbox", "image")
     controls = [n for n in nodes if not n["ignored"] and n["role"]["value"] in roles]
     assert {n["role"]["value"] for n in controls} == set(roles)
     assert [n["role"]["value"] for n in controls if not n["name"]["value"]] == []
@@ -152,10 +152,62 @@ def test_event_names_are_shown_whatever_they_are(browser, relay, redis):
     wait_row(browser, topic="orders", name="order.paid", data="42", id="")
 
 
+def post(relay, query, data):
+    """The id of a durable event on the one topic of @query."""
+    (found,) = json.loads(relay.post(f"/sse?{query}", data.encode()).body)["ids"].values()
+    return found
+
+
+def replay(browser, start):
+    browser.script("""
+        const control = document.getElementById('replay');
+        control.value = arguments[0];
+        control.dispatchEvent(new Event('change', { bubbles: true }));
+    """, start)
+
+
+def events(browser):
+    return [row["data"] for row in browser.script(ROWS) if row["kind"] == "event"]
+
+
 def test_ids_are_shown(browser, relay, redis):
     open_console(browser, relay, "ledger")
-    redis.publish("ledger", 'sse1 k3x9.1.m8z2qa-1 0 {"data":"entry"}')
-    wait_row(browser, topic="ledger", name="message", data="entry", id="k3x9.1.m8z2qa-1")
+    published = post(relay, "topic=ledger", "entry")
+    wait_row(browser, topic="ledger", name="message", data="entry", id=published)
+    redis.publish("ledger", "live event")
+    wait_row(browser, data="live event", id="")
+    wait_row(browser, kind="ping", id="")
+
+
+def test_kept_events_are_replayed_on_demand(browser, relay):
+    for n in range(12):
+        post(relay, "topic=kept", f"number {n}")
+    open_console(browser, relay, "kept")
+    assert events(browser) == []
+    replay(browser, "last=10")
+    wait_row(browser, data="number 2")
+    wait_state(browser, "live")
+    assert events(browser) == [f"number {n}" for n in range(11, 1, -1)]
+    post(relay, "topic=kept", "afterwards")
+    wait_row(browser, data="afterwards")
+    replay(browser, "since=0")
+    wait_row(browser, data="number 0")
+    wait_state(browser, "live")
+    assert events(browser) == ["afterwards", *(f"number {n}" for n in range(11, -1, -1))]
+    assert browser.script("return document.getElementById('replay').value") == ""
+    assert browser.text("#resets") == "0"
+
+
+def test_connect_goes_on_where_disconnect_was(browser, relay):
+    open_console(browser, relay, "absence")
+    post(relay, "topic=absence", "seen")
+    wait_row(browser, data="seen")
+    browser.click("#connect")
+    wait_state(browser, "closed")
+    post(relay, "topic=absence", "while away")
+    browser.click("#connect")
+    wait_row(browser, data="while away")
+    assert events(browser) == ["while away", "seen"]
 
 
 def test_markup_stays_text(browser, relay, redis):
@@ -301,7 +353,7 @@ def test_a_lost_redis_connection_shows_a_reset(browser, start_relay, redis):
     wait_row(browser, data="live event")
     redis("CLIENT", "KILL", "TYPE", "pubsub")
     row = wait_row(browser, kind="reset", name="relay.reset", topic="fragile")
-    assert json.loads(row["data"]) == {"topics": ["fragile"], "reason": "live"}
+    assert row["data"].startswith("live: ")
     browser.wait("return document.getElementById('resets').textContent === '1'")
     assert browser.text("#state-text") == "live"
     background, plain = browser.script("""
@@ -309,6 +361,21 @@ def test_a_lost_redis_connection_shows_a_reset(browser, start_relay, redis):
           getComputedStyle(document.querySelector('#rows tr' + kind)).backgroundColor)
     """)
     assert background != plain
+
+
+def test_an_emptied_redis_is_told_in_words(browser, start_relay, own_redis):
+    relay = start_relay("--allow-anonymous-publish", redis_url=own_redis.url)
+    open_console(browser, relay, "emptied")
+    post(relay, "topic=emptied", "before")
+    wait_row(browser, data="before")
+    browser.click("#connect")
+    wait_state(browser, "closed")
+    own_redis("FLUSHALL")
+    published = post(relay, "topic=emptied", "after")
+    browser.click("#connect")
+    row = wait_row(browser, kind="reset", topic="emptied")
+    assert row["data"].startswith("birth: ") and "emptied" in row["data"]
+    assert row["id"].split(".")[0] == published.split(".")[0]
 
 
 # ---- publishing ----
@@ -330,6 +397,25 @@ def test_publishing_from_the_form(browser, relay, redis):
     browser.press(CONTROL, ENTER)
     wait_row(browser, topic="form", data="to both")
     wait_row(browser, topic="second", data="to both")
+
+
+def test_publishing_durable_and_live(browser, relay):
+    open_console(browser, relay, "switch.a")
+    browser.fill("#publish-data", "kept")
+    browser.fill("#publish-key", "a key & more")
+    browser.click("#publish-send")
+    row = wait_row(browser, topic="switch.a", data="kept")
+    assert row["id"]
+    browser.wait("return document.getElementById('answer').textContent.includes(arguments[0])", row["id"])
+    browser.fill("#publish-data", "other")
+    browser.click("#publish-send")
+    browser.wait("return document.getElementById('answer').textContent.startsWith('409: ')")
+
+    browser.click("#publish-durable")
+    assert browser.script("return document.getElementById('publish-key').disabled")
+    browser.click("#publish-send")
+    wait_row(browser, topic="switch.a", data="other", id="")
+    browser.wait("return document.getElementById('answer').textContent.includes('no id')")
 
 
 def test_a_refused_publish_shows_the_relays_sentence(browser, relay):
@@ -392,8 +478,9 @@ def test_the_curl_line_for_publishing_survives_the_shell(browser, relay, data):
     browser.script("document.getElementById('publish-data').value = arguments[0]", data)
     line = copied(browser, relay, "#publish-copy")
     done = subprocess.run(["sh", "-c", f"{line} -sS"], capture_output=True, check=True)
-    assert json.loads(done.stdout)["ids"] == {HOSTILE: None}
-    wait_row(browser, topic=HOSTILE, data=data)
+    ids = json.loads(done.stdout)["ids"]
+    assert list(ids) == [HOSTILE]
+    wait_row(browser, topic=HOSTILE, data=data, id=ids[HOSTILE])
 
 
 def test_the_javascript_runs_as_it_is(browser, relay, redis):
@@ -421,7 +508,7 @@ def test_no_sideways_scrolling_at_any_width(browser, relay, redis):
         browser.wait("return innerWidth === arguments[0]", width)
         assert browser.script("return document.documentElement.scrollWidth") == width
         assert browser.script("""
-            return [...document.querySelectorAll('button, input, textarea, canvas')].filter((element) => {
+            return [...document.querySelectorAll('button, input, select, textarea, canvas')].filter((element) => {
               const box = element.getBoundingClientRect();
               return box.width && (box.left < 0 || box.right > innerWidth);
             }).map((element) => element.id)

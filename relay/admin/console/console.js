@@ -6,6 +6,11 @@
  * reaches the page as text (textContent), never as markup.
  */
 
+import {
+  curlLine, describeIds, describeReset, encode, javascriptFor, noticeTopics, sentenceOf, shellQuote, splitTopics,
+  streamUrl, topicsFromQuery, topicsQuery,
+} from './words.js';
+
 const KEEP = 500; // rows
 const SHOWN = 4096; // characters of data that a row keeps
 const SECONDS = 60; // width of the plot
@@ -18,43 +23,6 @@ const SUGGESTED = ['time', 'letters'];
 
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
-
-/* ---- text that leaves the page ---- */
-
-/* encodeURIComponent throws on half a surrogate pair, which a paste may hold. */
-const encode = (text) => encodeURIComponent(text.replace(/\p{Surrogate}/gu, '\uFFFD'));
-
-/* The relay splits `topics` at commas after decoding, and `topic` never. */
-function topicsQuery(topics) {
-  if (topics.some((topic) => topic.includes(','))) {
-    return topics.map((topic) => `topic=${encode(topic)}`).join('&');
-  }
-  return `topics=${topics.map(encode).join(',')}`;
-}
-
-function topicsFromQuery(search) {
-  const query = new URLSearchParams(search);
-  const split = query.getAll('topics').flatMap((list) => list.split(','));
-  return [...new Set([...split, ...query.getAll('topic')])].filter(Boolean);
-}
-
-const splitTopics = (text) => text.split(',').map((topic) => topic.trim()).filter(Boolean);
-const streamUrl = (query) => new URL(`sse?${query}`, location.href).href;
-
-/* For POSIX sh: nothing is special inside single quotes but the quote itself. */
-const shellQuote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-
-const curlLine = (topics) => `curl -N ${shellQuote(streamUrl(topicsQuery(topics)))}`;
-
-const javascriptFor = (topics) => `\
-const source = new EventSource(${JSON.stringify(streamUrl(`${topicsQuery(topics)}&as=json`))});
-source.onmessage = (message) => {
-  const { topic, event, id, time, data } = JSON.parse(message.data);
-  console.log(topic, event, data);
-};
-source.addEventListener("relay.reset", (message) => {
-  console.warn("events were missed", JSON.parse(message.data));
-});`;
 
 /* ---- topics ---- */
 
@@ -91,12 +59,16 @@ function topicsChanged() {
   $('curl').textContent = topics.length ? curlLine(topics) : '';
   $('javascript').textContent = topics.length ? javascriptFor(topics) : '';
   history.replaceState(null, '', topics.length ? `?${topicsQuery(topics)}` : location.pathname);
+  connection.cursor = ''; // a topic that is new here has no gap to be told of
   connect();
 }
 
 /* ---- the connection ---- */
 
-const connection = { source: null, opened: false, patience: 0, reconnects: 0, resets: 0, received: 0, heard: 0 };
+/* `cursor` is the last id: where Connect goes on after Disconnect. */
+const connection = {
+  source: null, cursor: '', opened: false, patience: 0, reconnects: 0, resets: 0, received: 0, heard: 0,
+};
 
 function setState(state, notice = '') {
   advance(); // seconds up to now still belong to the state before
@@ -115,13 +87,17 @@ function disconnect(notice) {
   setState('closed', notice);
 }
 
-function connect() {
+/* @start says where to begin: a query such as `last=10`, or nothing for now. EventSource sends it again with each
+ * reconnect, but then a cursor beside it, which wins. */
+function connect(start) {
   if (!watched.size) {
     disconnect('Choose at least one topic to watch.');
     return;
   }
   disconnect();
-  const url = streamUrl(`${topicsQuery([...watched.keys()])}&as=json&ping=1`);
+  const query = [topicsQuery([...watched.keys()]), 'as=json', 'ping=1'];
+  if (start) query.push(start);
+  const url = streamUrl(query.join('&'));
   const source = new EventSource(url);
   connection.source = source;
   connection.opened = false;
@@ -143,10 +119,29 @@ function connect() {
     if (source.readyState === EventSource.CLOSED) explain(url, source);
     else setState('reconnecting');
   };
-  source.onmessage = ({ data, lastEventId }) => receive(readEvent(data, lastEventId));
+  source.onmessage = ({ data, lastEventId }) => {
+    connection.cursor = lastEventId;
+    receive(readEvent(data, lastEventId));
+  };
   for (const name of ['relay.live', 'relay.reset', 'relay.ping']) {
-    source.addEventListener(name, ({ data, lastEventId }) => receiveNotice({ name, data, id: lastEventId }));
+    source.addEventListener(name, ({ data, lastEventId }) => {
+      connection.cursor = lastEventId;
+      receiveNotice({ name, data, id: name === 'relay.ping' ? '' : lastEventId });
+    });
   }
+}
+
+function resume() {
+  connect(connection.cursor && `lastEventId=${encode(connection.cursor)}`);
+}
+
+/* Rows are in the order of arrival, so what is replayed begins a new list. */
+function replay() {
+  const start = $('replay').value;
+  $('replay').value = '';
+  setPaused(false);
+  clearRows();
+  connect(start);
 }
 
 /* EventSource gave up and does not say why: ask once more, to show the relay's own sentence. */
@@ -162,12 +157,6 @@ async function explain(url, source) {
   }
   abort.abort();
   if (!connection.source && source.readyState === EventSource.CLOSED) disconnect(notice);
-}
-
-/* The sentence of an application/problem+json. */
-async function sentenceOf(answer) {
-  const problem = await answer.json().catch(() => ({}));
-  return problem.detail || problem.title || `The relay answered ${answer.status} ${answer.statusText}.`;
 }
 
 /* ---- what arrives ---- */
@@ -195,15 +184,8 @@ function receiveNotice({ name, data, id }) {
     connection.resets++;
     currentSecond()[RESET]++;
   }
-  keep(record({ topic: noticeTopics(data), name, id, data, kind: name.slice('relay.'.length) }));
-}
-
-function noticeTopics(data) {
-  try {
-    return JSON.parse(data).topics.join(', ');
-  } catch {
-    return '';
-  }
+  const kind = name.slice('relay.'.length);
+  keep(record({ topic: noticeTopics(data), name, id, data: kind === 'reset' ? describeReset(data) : data, kind }));
 }
 
 function record({ topic, name, id, time, data, kind }) {
@@ -382,6 +364,7 @@ function rowOf(item) {
   name.textContent = item.name;
   data.textContent = item.data;
   id.textContent = item.id;
+  id.title = item.id;
   if (item.kind) row.dataset.kind = item.kind;
   return row;
 }
@@ -482,6 +465,8 @@ function publishRequest() {
   const query = [topicsQuery(topics)];
   if ($('publish-event').value) query.push(`event=${encode($('publish-event').value)}`);
   if ($('publish-retry').value) query.push(`retry=${encode($('publish-retry').value)}`);
+  if (!$('publish-durable').checked) query.push('live');
+  else if ($('publish-key').value) query.push(`key=${encode($('publish-key').value)}`);
   return { url: streamUrl(query.join('&')), body: $('publish-data').value };
 }
 
@@ -489,11 +474,6 @@ function publishRequest() {
 function publishCurlLine() {
   const { url, body } = publishRequest();
   return `curl --data-raw ${shellQuote(body)} ${shellQuote(url)}`;
-}
-
-function describeIds(ids) {
-  const parts = Object.entries(ids ?? {}).map(([topic, id]) => (id ? `${topic}: ${id}` : `${topic} (live, no id)`));
-  return `Published to ${parts.join(', ')}.`;
 }
 
 async function publish() {
@@ -551,7 +531,8 @@ $('topic-input').addEventListener('keydown', (event) => {
   watched.delete([...watched.keys()].at(-1));
   topicsChanged();
 });
-$('connect').addEventListener('click', () => (connection.source ? disconnect() : connect()));
+$('connect').addEventListener('click', () => (connection.source ? disconnect() : resume()));
+$('replay').addEventListener('change', replay);
 $('pause').addEventListener('click', () => setPaused(!list.paused));
 $('clear').addEventListener('click', clearRows);
 $('filter').addEventListener('input', applyFilter);
@@ -565,6 +546,9 @@ $('publish').addEventListener('submit', (event) => {
 });
 $('publish-data').addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) $('publish').requestSubmit();
+});
+$('publish-durable').addEventListener('change', () => {
+  $('publish-key').disabled = !$('publish-durable').checked;
 });
 $('publish-copy').addEventListener('click', (event) => copy(event.target, publishCurlLine()));
 for (const button of document.querySelectorAll('[data-copy]')) {
