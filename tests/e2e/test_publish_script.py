@@ -1,0 +1,490 @@
+"""The publish script, called as any publisher may call it: relay/wire/publish.lua against a real Redis."""
+
+import json
+import pathlib
+import re
+import tempfile
+
+import pytest
+
+import harness
+from resp import RedisError
+
+SCRIPT = pathlib.Path(__file__).resolve().parents[2].joinpath("relay", "wire", "publish.lua").read_bytes()
+ID = re.compile(r"([a-z0-9]+)\.([0-9a-z]+)\.([0-9a-z]+)-([0-9a-z]+)")
+WEEK = 7 * 24 * 3600 * 1000
+HOUR = 3600 * 1000
+
+
+def place(text):
+    """Epoch, ms and seq of an id: what ids of one birth are ordered by."""
+    match = ID.fullmatch(text)
+    assert match, text
+    return tuple(int(match[n], 36) for n in (2, 3, 4))
+
+
+class Domain:
+    """One keyspace of ids: a prefix of its own on a Redis."""
+
+    def __init__(self, redis, prefix, client=None):
+        self.redis = redis
+        self.prefix = prefix
+        self.client = client or redis.client()
+        self.births = 0
+
+    def key(self, kind):
+        return f"{self.prefix}:{{0}}:{kind}"
+
+    def __call__(self, *topics, data="x", key=None, run="run1", ttl=HOUR, history=1000, memory=WEEK, key_ttl=60000,
+                 eval_as="EVAL", script=SCRIPT):
+        """Publish; returns announced, duplicate, ids."""
+        self.births += 1
+        keys = [self.key("clock")]
+        for topic in topics:
+            keys += [self.key(f"log:{topic}"), self.key(f"last:{topic}")]
+        if key:
+            keys.append(self.key(f"once:{key}"))
+        values = [f"birth{self.births}", run, memory, ttl, history, json.dumps({"data": data}) if topics else ""]
+        values += [key_ttl if key else "", *(f"{self.prefix}:{topic}" for topic in topics)]
+        announced, duplicate, *ids = self.client(eval_as, script, len(keys), *keys, *values).decode().split(" ")
+        assert len(ids) == max(1, len(topics))
+        return announced == "1", duplicate == "1", ids
+
+    def one(self, topic, **how):
+        """Publish to one topic, to its end; returns the id."""
+        announced, duplicate, ids = self(topic, **how)
+        assert announced and not duplicate
+        return ids[0]
+
+    def position(self, **how):
+        return self(**how)[2][0]
+
+    def clock(self):
+        flat = self.redis("HGETALL", self.key("clock"))
+        return {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2])}
+
+    def log(self, topic):
+        """(decimal id, fields) of each entry."""
+        entries = []
+        for ident, flat in self.redis("XRANGE", self.key(f"log:{topic}"), "-", "+"):
+            entries.append((ident.decode(), {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2])}))
+        return entries
+
+    def last(self, topic):
+        return self.redis("GET", self.key(f"last:{topic}")).decode()
+
+    def dump(self):
+        """Everything that is stored."""
+        return {k: self.redis("DUMP", k) for k in sorted(self.redis("KEYS", f"{self.prefix}:*"))}
+
+    def refused(self, words, *topics, **how):
+        """A publish that is refused, and leaves everything as it was."""
+        before = self.dump()
+        with pytest.raises(RedisError, match=words):
+            self(*topics, **how)
+        assert self.dump() == before
+
+
+@pytest.fixture
+def domain(redis, topic):
+    with redis.client() as client:
+        yield Domain(redis, topic, client)
+
+
+@pytest.fixture
+def own_domain(own_redis):
+    with own_redis.client() as client:
+        yield Domain(own_redis, "sse", client)
+
+
+# ---- it works ----
+
+
+def test_what_is_stored_and_sent(domain, redis):
+    """Section 4: log, last, clock and message of one event, field by field."""
+    with redis.client() as subscriber:
+        subscriber("SUBSCRIBE", f"{domain.prefix}:a")
+        first, second = domain.one("a"), domain.one("a", data="y")
+        json_x, json_y = '{"data": "x"}', '{"data": "y"}'
+        assert subscriber.read()[2].decode() == f"sse1 {first} 0 {json_x}"
+        assert subscriber.read()[2].decode() == f"sse1 {second} {first} {json_y}"
+    entries = domain.log("a")
+    assert [fields for _, fields in entries] == [
+        {"e": json_x, "p": "0", "g": "1"},
+        {"e": json_y, "p": first, "g": "1"},
+    ]
+    for (entry, _), ident in zip(entries, (first, second)):
+        assert entry == "%d-%d" % place(ident)[1:]
+    assert domain.last("a") == second
+    clock = domain.clock()
+    assert {k: clock[k] for k in ("birth", "epoch", "run", "memory")} == {
+        "birth": "birth1", "epoch": "1", "run": "run1", "memory": str(WEEK)}
+    assert (1, int(clock["ms"]), int(clock["seq"])) == place(second)
+
+
+def test_how_long_things_live(domain, redis):
+    """The log lives for the time to live, the last id for the memory, a key for its own time, the clock for ever."""
+    domain("a", ttl=100_000, memory=200_000, key="k", key_ttl=50_000)
+    assert 90_000 < redis("PTTL", domain.key("log:a")) <= 100_000
+    assert 190_000 < redis("PTTL", domain.key("last:a")) <= 200_000
+    assert 40_000 < redis("PTTL", domain.key("once:k")) <= 50_000
+    assert redis("PTTL", domain.key("clock")) == -1
+    domain("a", ttl=150_000, memory=WEEK)  # a domain keeps the memory that it was born with
+    assert redis("PTTL", domain.key("log:a")) > 100_000
+    assert 190_000 < redis("PTTL", domain.key("last:a")) <= 200_000
+
+
+def test_ids_follow_the_time_of_redis(domain, redis):
+    """Section 4: (ms, seq) is the later of the clock's next place and TIME."""
+    seconds, micros = redis("TIME")
+    before = int(seconds) * 1000 + int(micros) // 1000
+    ms = place(domain.one("a"))[1]
+    assert before <= ms <= before + 60_000
+
+
+def test_ids_grow_when_time_goes_back(domain, redis):
+    """Time that goes back, as after NTP or a failover, changes nothing in the order."""
+    first = place(domain.one("a"))
+    ahead = first[1] + 1_000_000
+    redis("HSET", domain.key("clock"), "ms", ahead, "seq", 34)
+    ids = [place(domain.one(t)) for t in ("a", "b", "a")]
+    assert ids == [(1, ahead, 35), (1, ahead, 36), (1, ahead, 37)]
+    assert domain.log("a")[-1][0] == f"{ahead}-37"
+    assert domain.one("c").endswith("-12") and domain.last("c").endswith("-12")  # 38 in base 36
+
+
+@pytest.mark.parametrize("ms", [2**41, 36**8 - 1, 36**8, 36**9 + 5, 2**48])
+def test_ids_of_any_time(domain, redis, ms):
+    """Numbers stay exact wherever the clock stands."""
+    domain.position()
+    redis("HSET", domain.key("clock"), "ms", ms, "seq", 2**40)
+    assert place(domain.one("a")) == (1, ms, 2**40 + 1)
+    assert domain.log("a")[-1][0] == f"{ms}-{2**40 + 1}"
+
+
+def test_several_topics(domain, redis):
+    """Section 4: one event for each topic, every one with its own id and its own past, in one call."""
+    alone = domain.one("b")
+    with redis.client() as subscriber:
+        subscriber.pipeline([("SUBSCRIBE", f"{domain.prefix}:{t}") for t in "abc"])
+        announced, duplicate, ids = domain("a", "b", "c")
+        assert announced and not duplicate
+        assert [subscriber.read()[2].decode().split(" ")[1:3] for _ in ids] == [
+            [ids[0], "0"], [ids[1], alone], [ids[2], "0"]]
+    places = [place(i) for i in ids]
+    assert places[0] > place(alone)
+    assert [p[:2] for p in places] == [places[0][:2]] * 3
+    assert [p[2] for p in places] == [places[0][2] + n for n in range(3)]
+    assert [domain.last(t) for t in "abc"] == ids
+    assert (places[2][1], places[2][2]) == (int(domain.clock()["ms"]), int(domain.clock()["seq"]))
+
+
+def test_chain_is_unbroken(domain):
+    """Each entry names the one before it, whatever else is published in between."""
+    ids = {t: [] for t in "abc"}
+    for n in range(60):
+        topics = ["abc"[n % 3]] if n % 2 else ["a", "bc"[n % 4 // 2]]
+        for topic, ident in zip(topics, domain(*topics)[2]):
+            ids[topic].append(ident)
+    everything = [i for t in "abc" for i in ids[t]]
+    assert len(set(everything)) == len(everything) == 90
+    for topic in "abc":
+        assert sorted(ids[topic], key=place) == ids[topic]
+        assert [f["p"] for _, f in domain.log(topic)] == ["0", *ids[topic][:-1]]
+
+
+def test_no_topics(domain):
+    """With no topics: the clock is there, its position is the answer, and asking again changes nothing."""
+    position = domain.position()
+    before = domain.dump()
+    assert list(before) == [domain.key("clock").encode()]
+    assert domain.clock()["from:1"] == "%d-%d" % place(position)[1:]
+    assert domain.position() == position and domain.dump() == before
+    ident = domain.one("a")
+    assert place(ident) > place(position)
+    assert domain.position() == ident
+
+
+# ---- births and epochs ----
+
+
+def test_new_epoch(domain):
+    """Section 4: another run_id begins an epoch and notes the last id before it."""
+    first = domain.one("a", run="run1")
+    note = "%d-%d" % place(first)[1:]
+    position = domain.position(run="run2")
+    assert place(position) == (2, *place(first)[1:])
+    assert domain.clock()["from:2"] == note and domain.clock()["run"] == "run2"
+    assert place(domain.position(run="run2"))[0] == 2  # once
+    second = domain.one("a", run="run2")
+    third = domain.one("a", run="run3")  # a publish begins one as well
+    assert [place(i)[0] for i in (first, second, third)] == [1, 2, 3]
+    assert domain.clock()["from:2"] == note and domain.clock()["from:3"] == "%d-%d" % place(second)[1:]
+    assert [(f["p"], f["g"]) for _, f in domain.log("a")] == [("0", "1"), (first, "2"), (second, "3")]
+    assert domain.clock()["birth"] == "birth1"
+
+
+def test_many_epochs(domain):
+    """Epochs above 35 take more than one digit."""
+    ids = [domain.one("a", run=f"run{n}") for n in range(1, 41)]
+    assert [place(i)[0] for i in ids] == list(range(1, 41))
+    assert ids[-1].startswith("birth1.14.")
+    assert domain.log("a")[-1][1]["g"] == "40"
+
+
+def test_missing_last_comes_from_the_log(domain, redis):
+    """Section 4: prev is from `last`, else from the log's last entry with its epoch, else `0`."""
+    for run in range(1, 38):
+        ident = domain.one("a", run=f"run{run}")
+    redis("DEL", domain.key("last:a"))
+    domain.one("a", run="run99")
+    assert domain.log("a")[-1][1]["p"] == ident
+    redis("DEL", domain.key("last:a"), domain.key("log:a"))
+    domain.one("a", run="run99")
+    assert domain.log("a")[-1][1]["p"] == "0"
+    redis("DEL", domain.key("last:a"))
+    kept = domain.log("a")[-1][0]
+    domain("a", "b", run="run99")
+    assert "%d-%d" % place(domain.log("a")[-1][1]["p"])[1:] == kept
+
+
+def test_vanished_log(domain, redis):
+    """Where the log is gone and `last` is not, the chain tells of it."""
+    first = domain.one("a")
+    redis("DEL", domain.key("log:a"))
+    domain.one("a")
+    assert [f["p"] for _, f in domain.log("a")] == [first]
+
+
+def test_clock_that_vanished(domain, redis):
+    """A new clock is a new birth; what the logs hold already is not of it, and ids go on behind them."""
+    redis("HSET", domain.key("clock"), "ms", 0)  # not yet a clock
+    old = domain.one("a")
+    ahead = place(old)[1] + 1_000_000
+    redis("HSET", domain.key("clock"), "ms", ahead, "seq", 7)
+    domain("a", "b")
+    redis("DEL", domain.key("clock"))
+    ids = domain("b", "a", "c")[2]
+    assert domain.clock()["birth"] == ids[0].split(".")[0] != old.split(".")[0]
+    assert domain.clock()["from:1"] == f"{ahead}-9"
+    assert [place(i) for i in ids] == [(1, ahead, 10), (1, ahead, 11), (1, ahead, 12)]
+    assert [domain.log(t)[-1][1]["p"] for t in "abc"] == ["0", "0", "0"]
+
+
+def test_clock_behind_its_logs(domain, redis):
+    """A clock that knows nothing of what a log holds is not that log's: a birth, and its notes begin anew."""
+    domain.one("a", run="run1")
+    domain.one("a", run="run2")
+    redis("DEL", domain.key("clock"))
+    domain.position(run="run2")
+    domain.position(run="run3")
+    domain.one("c", run="run3")
+    birth = domain.clock()["birth"]
+    ahead = int(domain.clock()["ms"]) + 1_000_000
+    redis("XADD", domain.key("log:b"), f"{ahead}-3", "e", "{}", "p", "0", "g", "1")
+    ids = domain("b", "c", run="run3")[2]
+    assert [place(i) for i in ids] == [(1, ahead, 4), (1, ahead, 5)]
+    clock = domain.clock()
+    assert clock["birth"] != birth and clock["from:1"] == f"{ahead}-3"
+    assert [k for k in clock if k.startswith("from:")] == ["from:1"]
+    assert [domain.log(t)[-1][1]["p"] for t in "bc"] == ["0", "0"]
+
+
+def test_log_of_another_birth(domain, redis):
+    """A log that ends at or before from:1 holds nothing of this birth, and gives no prev."""
+    domain.one("a")
+    redis("DEL", domain.key("clock"), domain.key("last:a"))
+    domain.position()
+    domain.one("a")
+    assert [f["p"] for _, f in domain.log("a")] == ["0", "0"]
+
+
+def test_last_of_another_birth(domain, redis):
+    """An id of another birth compares with nothing, and is no prev."""
+    domain.position()
+    redis("SET", domain.key("last:a"), "birth11.1.aaaaaaaa-0")
+    domain.one("a")
+    assert domain.log("a")[-1][1]["p"] == "0"
+
+
+# ---- retention ----
+
+
+def test_trim_by_count(domain, redis):
+    """The log keeps the count that was asked for, or a few more."""
+    for _ in range(5):
+        for _ in range(200):
+            domain("a", history=150)
+    assert 150 <= redis("XLEN", domain.key("log:a")) <= 400
+
+
+def test_trim_by_age(domain, redis):
+    """Entries that are older than the time to live go, sooner or later, though events keep coming."""
+    for _ in range(250):
+        domain("a", ttl=10_000, history=10_000)
+    clock = domain.clock()
+    redis("HSET", domain.key("clock"), "ms", int(clock["ms"]) + 20_000)
+    for _ in range(250):  # every tenth or so trims by age
+        domain("a", ttl=10_000, history=10_000)
+    assert 250 <= redis("XLEN", domain.key("log:a")) < 400
+
+
+def test_ttl_above_the_memory(domain):
+    """A log that outlives the memory of its last id is refused, by what the domain was born with."""
+    domain.refused("^SSETTL", "a", ttl=WEEK + 1)
+    domain.position(memory=90_000)
+    domain.refused("^SSETTL", "a", ttl=100_000)
+    domain.refused("^SSETTL", "a", ttl=90_001, memory=WEEK)
+    domain.one("a", ttl=90_000)
+
+
+# ---- idempotency keys ----
+
+
+def test_same_key_same_ids(domain, redis):
+    """A retry is the same event: the same ids, and nothing is stored or sent again."""
+    first = domain("a", "b", key="k")
+    between = domain.one("a")
+    before = domain.dump()
+    with redis.client() as subscriber:
+        subscriber("SUBSCRIBE", f"{domain.prefix}:a")
+        assert domain("a", "b", key="k") == (True, True, first[2])
+        assert domain("a", "b", key="k", run="run2", ttl=5000) == (True, True, first[2])
+        assert domain.dump() == before
+        domain("a", data="next")
+        assert b"next" in subscriber.read()[2]
+    assert domain.log("a")[-1][1]["p"] == between
+
+
+def test_retry_renews_its_key(domain, redis):
+    """A retry is a write, so that WAIT behind it waits for the replicas; the key lives on."""
+    domain("a", key="k", key_ttl=10_000)
+    domain("a", key="k", key_ttl=60_000)
+    assert redis("PTTL", domain.key("once:k")) > 10_000
+
+
+@pytest.mark.parametrize("topics, data", [("a", "other"), ("b", "x"), ("ab", "x")])
+def test_same_key_other_content(domain, topics, data):
+    """A key names one publish to one set of topics."""
+    domain("a", data="x", key="k")
+    domain.refused("^SSECONFLICT", *topics, data=data, key="k")
+
+
+# ---- it fails ----
+
+
+@pytest.mark.parametrize("kind", ["clock", "log:a", "last:a", "log:b", "last:b", "once:k"])
+@pytest.mark.parametrize("topics", ["a", "ab", "ba"])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_key_of_a_wrong_type(domain, redis, kind, topics, is_new):
+    """Types are checked before the first write: no half of an event stays."""
+    if kind[-2:] == ":b" and "b" not in topics:
+        pytest.skip("not a key of this publish")
+    if not is_new:
+        domain("a", "b")
+    redis("DEL", domain.key(kind))
+    redis("RPUSH", domain.key(kind), "something")
+    domain.refused("WRONGTYPE", *topics, key="k")
+
+
+@pytest.mark.parametrize("topics", ["", "a", "ab"])
+def test_out_of_memory(own_domain, topics):
+    """A full Redis refuses the first write."""
+    own_domain.redis("CONFIG", "SET", "maxmemory", "1")
+    own_domain.refused("OOM ", *topics, key="k" if topics else None)
+    own_domain.redis("CONFIG", "SET", "maxmemory", "0")
+    own_domain("a", "b")
+    own_domain.redis("CONFIG", "SET", "maxmemory", "1")
+    own_domain.refused("OOM ", "a", run="run2")
+    own_domain.refused("OOM ", "a", "b", key="k")
+
+
+def test_replica(own_domain, redis):
+    """A replica refuses. Asking for the position needs no write, and so works, until it is another process's."""
+    master = Domain(redis, f"replica{own_domain.redis.port}")
+    domain = Domain(own_domain.redis, master.prefix, own_domain.client)
+    ident = master.one("a")
+    own_domain.redis("REPLICAOF", "127.0.0.1", redis.port)
+    harness.wait_until(domain.clock, "replication")
+    domain.refused("READONLY", "a", key="k")
+    assert domain.position() == ident
+    domain.refused("READONLY", run="run2")
+
+
+RIGHTS = (
+    "+eval +evalsha +script|load +info +time +get +set +del +pexpire +hmget +hget +hset +xadd +xrevrange +publish "
+    "+wait +client|setname +ping"
+)
+
+
+def publish_as(own_redis, *rules):
+    """A domain whose user has these rights and no others."""
+    own_redis("ACL", "SETUSER", "u", "reset", "on", ">p", *RIGHTS.split(), *rules)
+    client = own_redis.client()
+    assert client("AUTH", "u", "p") == "OK"
+    return Domain(own_redis, "sse", client)
+
+
+def test_rights_that_suffice(own_redis):
+    """The list of rights in the documentation is enough."""
+    domain = publish_as(own_redis, "~sse:{*", "&sse:*")
+    domain.one("a", key="k")
+    domain("a", "b", run="run2")
+    own_redis("DEL", "sse:{0}:last:a")
+    domain.one("a", run="run2")
+    own_redis("HSET", "sse:{0}:clock", "ms", "5")
+    own_redis("DEL", "sse:{0}:last:a")
+    domain.one("a", run="run2")  # another birth
+    assert domain("a", key="k")[1]
+    sha = domain.client("SCRIPT", "LOAD", SCRIPT).decode()
+    domain("a", run="run2", eval_as="EVALSHA", script=sha)
+
+
+@pytest.mark.parametrize("rules", [["~sse:{*", "&sse:*", "-publish"], ["~sse:{*", "resetchannels", "&sse:other"]])
+def test_stored_not_announced(own_redis, rules):
+    """Section 4: a PUBLISH that is denied is caught and reported; the next one tells of the event by its prev."""
+    domain = publish_as(own_redis, *rules)
+    announced, duplicate, (ident,) = domain("a", key="k")
+    assert not announced and not duplicate
+    assert domain.last("a") == ident and len(domain.log("a")) == 1
+    assert domain("a", key="k") == (False, True, [ident])
+    able = Domain(own_redis, "sse")
+    able.one("a")
+    assert able.log("a")[-1][1]["p"] == ident
+
+
+@pytest.mark.parametrize("rules", [["~other:*", "&*"], ["~sse:{0}:clock", "~sse:{0}:log:a", "&*"],
+                                   ["~sse:{*", "&*", "-xadd"], ["~sse:{*", "&*", "-evalsha", "-eval"]])
+def test_denied(own_redis, rules):
+    """Without a right that storing needs, nothing is stored."""
+    domain = publish_as(own_redis, *rules)
+    domain.refused("NOPERM|permission|can't run", "a")
+
+
+def test_noscript(own_domain):
+    """After SCRIPT FLUSH the hash is unknown; the text teaches it again."""
+    sha = own_domain.client("SCRIPT", "LOAD", SCRIPT).decode()
+    own_domain.one("a", eval_as="EVALSHA", script=sha)
+    own_domain.redis("SCRIPT", "FLUSH")
+    own_domain.refused("^NOSCRIPT", "a", eval_as="EVALSHA", script=sha)
+    own_domain.one("a")
+    own_domain.one("a", eval_as="EVALSHA", script=sha)
+
+
+def test_replicas_get_the_same(own_domain):
+    """What a replica holds is what the master holds, byte for byte: nothing in it is computed twice."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        replica = harness.Redis(directory)
+        try:
+            replica("REPLICAOF", "127.0.0.1", own_domain.redis.port)
+            harness.wait_until(lambda: b"master_link_status:up" in replica("INFO", "replication"))
+            own_domain("a", "b", key="k")
+            own_domain("a", run="run2")
+            assert own_domain.client("WAIT", 1, 20000) == 1
+            assert own_domain.dump() == Domain(replica, "sse").dump()
+            other = own_domain.redis.client()
+            again = Domain(own_domain.redis, "sse", other)
+            assert again("a", "b", key="k")[1]
+            assert other("WAIT", 1, 20000) == 1
+        finally:
+            replica.stop()
