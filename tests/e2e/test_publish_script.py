@@ -294,8 +294,10 @@ def test_log_of_another_birth(domain, redis):
     """A log that ends at or before from:1 holds nothing of this birth, and gives no prev."""
     domain.one("a")
     redis("DEL", domain.key("clock"), domain.key("last:a"))
-    domain.position()
+    ahead = place(domain.position())[1] + 1_000_000
+    redis("HSET", domain.key("clock"), "ms", ahead, "from:1", f"{ahead}-0")
     domain.one("a")
+    assert domain.clock()["birth"] == "birth2"
     assert [f["p"] for _, f in domain.log("a")] == ["0", "0"]
 
 
