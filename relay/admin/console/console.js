@@ -366,6 +366,7 @@ function rowOf(item) {
   id.textContent = item.id;
   id.title = item.id;
   if (item.kind) row.dataset.kind = item.kind;
+  row.classList.toggle('open', item.kind === 'reset'); // its sentence is to be read
   return row;
 }
 
