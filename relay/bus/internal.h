@@ -49,6 +49,7 @@ struct bus_probe {
     uint64_t sent_us;  /* 0: none is on its way */
     bool subscribed;   /* Redis confirmed the channel on the present connection */
     uint64_t asked_us; /* when the channel was asked for on the present connection */
+    struct log_limit refused_log;
 };
 
 struct bus {
