@@ -5,11 +5,17 @@
 #include <string.h>
 
 #include "relay/base/err.h"
+#include "relay/base/quantity.h"
 #include "relay/base/utf8.h"
 #include "relay/wire/names.h"
 #include "relay/wire/topic.h"
 
-enum { EVERY_MAX_MS = 24 * 3600 * 1000, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };
+enum {
+    EVERY_MIN_MS = 1,
+    EVERY_MAX_MS = 24 * 3600 * 1000,
+    CLOCK_EVERY_MS = 1000,
+    LETTERS_EVERY_MS = 500
+};
 enum { POSITIONALS_MAX = 3 };
 
 static const char default_redis_url[] = "redis://127.0.0.1:6379";
@@ -135,38 +141,28 @@ static int collect(struct arguments *a, int argc, char **argv, struct buf *why) 
     return status;
 }
 
-/* A duration such as 500ms, 3s, 2m, 1h; a bare number is milliseconds. */
-static bool read_duration(const char *text, uint64_t *ms) {
-    static const struct {
-        const char *name;
-        uint64_t factor;
-    } units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 12)
-        return false;
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-        if (strcmp(text + digits, units[i].name) == 0) {
-            *ms = strtoull(text, NULL, 10) * units[i].factor;
-            return true;
-        }
-    return false;
+/* @text as milliseconds from @min to @max; the sentence is that of the relay's own options. */
+static int read_time(const char *option, const char *text, uint64_t min, uint64_t max,
+                     const char *allowed, uint64_t *ms, struct buf *why) {
+    const char *wrong = quantity_parse(text, quantity_time, ms);
+    if (wrong == NULL && *ms >= min && *ms <= max)
+        return RELAY_OK;
+    refuse_named(why, option, text, wrong != NULL ? wrong : "is out of range");
+    buf_printf(why, "; allowed: %s", allowed);
+    return RELAY_EINVAL;
 }
 
 static int read_retry(struct options *o, const char *text, struct buf *why) {
-    static const char allowed[] = "is no time from 100ms to 1h";
-    uint64_t ms;
-    if (!read_duration(text, &ms) || retry_check(ms) != NULL)
-        return refuse_named(why, "--retry", text, allowed);
-    o->retry_ms = (uint32_t)ms;
-    return RELAY_OK;
+    uint64_t ms = 0;
+    int status = read_time("--retry", text, RETRY_MIN_MS, RETRY_MAX_MS, "100ms to 1h", &ms, why);
+    o->retry_ms = status == RELAY_OK ? (uint32_t)ms : 0;
+    return status;
 }
 
 static int read_every(struct options *o, const char *text, struct buf *why) {
     if (o->command != COMMAND_CLOCK && o->command != COMMAND_LETTERS)
         return refuse(why, "--every is for clock and letters");
-    if (!read_duration(text, &o->every_ms) || o->every_ms < 1 || o->every_ms > EVERY_MAX_MS)
-        return refuse_named(why, "--every", text, "is no time from 1ms to 24h");
-    return RELAY_OK;
+    return read_time("--every", text, EVERY_MIN_MS, EVERY_MAX_MS, "1ms to 24h", &o->every_ms, why);
 }
 
 /* The command, if there is one, and the words behind it. */
@@ -282,7 +278,7 @@ const char *options_help(void) {
            "  --              what follows is no option and no command\n"
            "  -h, --help      print this; --version prints the version\n"
            "\n"
-           "TIME is a number with ms, s, m or h; without a unit it is milliseconds.\n"
+           "TIME is a number with its unit: ms, s, m, h or d.\n"
            "Of all of standard input as one event, one line end at the end is not data.\n"
            "\n"
            "Exit codes: 0 Redis has it; 1 Redis refused; 2 wrong use or data that cannot be an\n"

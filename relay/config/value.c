@@ -4,28 +4,16 @@
 #include <string.h>
 
 #include "relay/base/mem.h"
+#include "relay/base/quantity.h"
 #include "relay/config/table.h"
 
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "put_number() writes enums as unsigned");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "put_number() writes enums as unsigned");
 
-/* Numbers with a unit; the largest unit comes last. */
-struct unit {
-    const char *name;
-    uint64_t factor;
-};
-
-static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
-static const struct unit time_units[] = {{"ms", 1},      {"s", 1000},     {"m", 60000},
-                                         {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
-static const struct unit size_units[] = {{"", 1},
-                                         {"KiB", UINT64_C(1) << 10},
-                                         {"MiB", UINT64_C(1) << 20},
-                                         {"GiB", UINT64_C(1) << 30},
-                                         {NULL, 0}};
-
 static const struct unit *units_of(const struct option *o) {
-    return o->kind == OPTION_DURATION ? time_units : o->kind == OPTION_SIZE ? size_units : no_units;
+    return o->kind == OPTION_DURATION ? quantity_time
+           : o->kind == OPTION_SIZE   ? quantity_bytes
+                                      : quantity_plain;
 }
 
 static bool is_number(const struct option *o) {
@@ -42,23 +30,6 @@ static void *field_of(const struct option *o, struct config *c) {
 
 static const void *const_field_of(const struct option *o, const struct config *c) {
     return (const char *)c + o->offset;
-}
-
-/* Digits and a unit. Zero needs no unit. Returns NULL or what is wrong. */
-static const char *parse_number(const char *text, const struct unit *units, uint64_t *out) {
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0)
-        return "is not a whole number";
-    if (digits > 15) /* so that nothing below overflows: 10^15 days fit no limit either */
-        return "is out of range";
-    uint64_t value = strtoull(text, NULL, 10);
-    const char *name = text + digits;
-    for (const struct unit *u = units; u->name != NULL; u++)
-        if (strcmp(u->name, name) == 0 || (value == 0 && *name == '\0')) {
-            *out = value > UINT64_MAX / u->factor ? UINT64_MAX : value * u->factor;
-            return NULL;
-        }
-    return *name == '\0' ? "has no unit" : "does not end in a unit that is known";
 }
 
 static void put_number(const struct option *o, uint64_t value, struct config *c) {
@@ -84,7 +55,7 @@ static uint64_t get_number(const struct option *o, const struct config *c) {
 
 static const char *read_number(const struct option *o, const char *text, struct config *c) {
     uint64_t value = 0;
-    const char *wrong = parse_number(text, units_of(o), &value);
+    const char *wrong = quantity_parse(text, units_of(o), &value);
     if (wrong != NULL)
         return wrong;
     bool is_special = value == 0 && o->zero_means != NULL;
