@@ -88,15 +88,18 @@ struct bus_request {
 
 struct bus_subscribe {
     struct bus_request base;
-    uint64_t
-        serial; /* the worker's: tells a topic from one of the same name that it gave up before */
-    unsigned forms; /* bit set of enum frame_form */
+    uint64_t serial; /* the worker's: tells a topic from its namesake that it gave up before */
+    unsigned forms;  /* bit set of enum frame_form */
     size_t topic_len;
     char topic[];
 };
 
 struct bus_subscribe *bus_subscribe_new(enum bus_request_kind kind, const char *topic,
                                         size_t topic_len, unsigned forms);
+
+/* What one publish may take on its way to Redis: its envelope, once for each topic. Who makes a
+ * larger one refuses it. */
+enum { BUS_PUBLISH_MAX_BYTES = 32 * 1024 * 1024 };
 
 /* A live publish, there and back: one object makes the whole trip. */
 struct bus;

@@ -8,8 +8,9 @@
 #include "relay/wire/names.h"
 
 enum {
-    UNSENT_MAX_BYTES = 64 * 1024 * 1024
-}; /* beyond it a publish is refused: Redis does not take them fast enough */
+    /* A publish that would exceed it is refused: Redis does not take them fast enough. */
+    UNSENT_MAX_BYTES = 2 * BUS_PUBLISH_MAX_BYTES
+};
 
 static void answer(struct bus *bus, struct bus_publish *p) {
     unsigned worker = p->base.request.worker;
@@ -48,8 +49,8 @@ void publish_request(struct bus *bus, struct bus_publish *p) {
     p->bus = bus;
     p->topics_left = p->topics_len;
     const char *topic = p->topics;
-    if (bus->publisher.conn != NULL &&
-        redis_conn_unsent_bytes(bus->publisher.conn) > UNSENT_MAX_BYTES) {
+    if (redis_client_unsent_bytes(&bus->publisher) + p->envelope_len * p->topics_len >
+        UNSENT_MAX_BYTES) {
         note_failure(p, RELAY_EAGAIN, NULL);
         answer(bus, p);
         return;

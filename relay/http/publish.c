@@ -92,9 +92,16 @@ static int parse_query(struct span rest, struct publish_query *q, struct buf *wh
 
 static void send_to_bus(struct conn *c, const struct topic_list *topics,
                         const struct event *event) {
-    struct bus_publish *p = mem_zalloc(sizeof(*p));
     struct buf envelope = BUF_INIT, names = BUF_INIT;
     envelope_encode_live(&envelope, event);
+    if (envelope.len * topics->len > BUS_PUBLISH_MAX_BYTES) {
+        buf_fini(&envelope);
+        respond_problem(c, 413, NULL,
+                        "The body is too large for so many topics at once. Publish it to fewer of "
+                        "them in each request.");
+        return;
+    }
+    struct bus_publish *p = mem_zalloc(sizeof(*p));
     for (size_t i = 0; i < topics->len; i++) {
         buf_append(&names, topics->topics[i].data, topics->topics[i].len);
         buf_putc(&names, '\0');
