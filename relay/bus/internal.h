@@ -35,6 +35,7 @@ struct bus_subscription {
     unsigned forms;    /* wanted by any worker */
     unsigned wanted;   /* workers that want it */
     struct bus *bus;
+    struct bus_subscription *prev, *next; /* in bus->wanted, while WANTED */
     struct wheel_entry linger;
     size_t topic_len;
     char *topic;
@@ -64,12 +65,18 @@ struct bus {
     struct redis_client reader;
     struct redis_conn_options connection;
     struct bus_subscription *subscriptions;
-    bool subscribe_pending; /* some topics are WANTED */
-    struct wheel wheel;     /* lingers */
+    struct bus_subscription *wanted; /* those that are WANTED */
+    struct wheel wheel;              /* lingers */
     uv_timer_t tick;
     struct bus_probe probe;
     struct log_limit malformed_log;
     struct log_limit overflow_log;
+    struct {
+        bool has_been_up;         /* all connections were ready once */
+        bool lasts;               /* at least one is not, and it was told */
+        unsigned failed_attempts; /* of all connections, since it began */
+        struct log_limit log;
+    } outage;
     bool stopping;
 };
 
@@ -83,8 +90,8 @@ void subscriptions_linger_over(struct wheel_entry *e, uint64_t now_ms, void *ctx
 struct bus_subscription *subscriptions_find(struct bus *bus, const char *channel, size_t len);
 
 /* events.c */
-void events_push(
-    void *arg, const struct redisReply *reply); /* whatever comes on the subscription connection */
+/* Whatever comes on the subscription connection. */
+void events_push(void *arg, const struct redisReply *reply);
 
 /* publish.c */
 void publish_request(struct bus *bus, struct bus_publish *p);
