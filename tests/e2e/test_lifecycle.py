@@ -355,9 +355,22 @@ def test_embedded_redis_is_not_installed(tmp_path):
     assert done.returncode not in (0, 2) and "redis-server" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--listen", "--admin-listen"])
+def test_an_address_in_use_is_told_with_its_way_out(relay, option):
+    """Exit 1 and one sentence: the address, what is wrong, and which option chooses another."""
+    address = "%s:%d" % relay.address
+    listen = ["--listen", "127.0.0.1:0"] if option == "--admin-listen" else []
+    done = run_relay(*listen, option, address, "--redis", "redis://127.0.0.1:1")
+    assert done.returncode == 1
+    assert done.stderr == (f"sse-relay: cannot listen on {address}: another program does already; stop it, or choose "
+                           f"another address with {option} HOST:PORT, such as 127.0.0.1:8081, or unix:PATH\n")
+
+
 def test_demo(socket_dir, start_relay):
     """`make run`: the clock in topic `time`, random letters in `letters`, and all of it ends with the relay."""
     relay = start_relay("--embedded-redis", "--demo", redis_url="", env={"TMPDIR": str(socket_dir)}).wait_ready()
+    invitation = f"\n\nconsole: {relay.url}/?topics=time,letters\n"
+    wait_until(lambda: relay.out.endswith(invitation), "the address of the page, as the last line")
     with relay.live("/sse?topics=time&as=topic") as clock, relay.live("/sse?topics=letters&as=topic") as letters:
         clock.wait_name("time"), clock.wait_name("time")
         letters.wait_name("letters")
