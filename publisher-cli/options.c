@@ -11,7 +11,12 @@
 #include "relay/wire/publish.h"
 #include "relay/wire/topic.h"
 
-enum { EVERY_MAX_MS = 24 * 3600 * 1000, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };
+enum {
+    EVERY_MIN_MS = 1,
+    EVERY_MAX_MS = 24 * 3600 * 1000,
+    CLOCK_EVERY_MS = 1000,
+    LETTERS_EVERY_MS = 500
+};
 enum { ENDLESS_HISTORY = 100, REPLICAS_MAX = 100, LINE_DIGITS = 20 };
 enum { POSITIONALS_MAX = 3 };
 
@@ -153,20 +158,28 @@ static bool read_quantity(const char *text, const struct unit *units, uint64_t m
     return true;
 }
 
+/* @text as milliseconds from @min to @max; the sentence is that of the relay's own options. */
+static int read_time(const char *option, const char *text, uint64_t min, uint64_t max,
+                     const char *allowed, uint64_t *ms, struct buf *why) {
+    const char *wrong = quantity_parse(text, quantity_time, ms);
+    if (wrong == NULL && *ms >= min && *ms <= max)
+        return RELAY_OK;
+    refuse_named(why, option, text, wrong != NULL ? wrong : "is out of range");
+    buf_printf(why, "; allowed: %s", allowed);
+    return RELAY_EINVAL;
+}
+
 static int read_retry(struct options *o, const char *text, struct buf *why) {
-    uint64_t ms;
-    if (!read_quantity(text, quantity_time_ms, RETRY_MIN_MS, RETRY_MAX_MS, &ms))
-        return refuse_named(why, "--retry", text, "is no time from 100ms to 1h");
-    o->retry_ms = (uint32_t)ms;
-    return RELAY_OK;
+    uint64_t ms = 0;
+    int status = read_time("--retry", text, RETRY_MIN_MS, RETRY_MAX_MS, "100ms to 1h", &ms, why);
+    o->retry_ms = status == RELAY_OK ? (uint32_t)ms : 0;
+    return status;
 }
 
 static int read_every(struct options *o, const char *text, struct buf *why) {
     if (o->command != COMMAND_CLOCK && o->command != COMMAND_LETTERS)
         return refuse(why, "--every is for clock and letters");
-    if (!read_quantity(text, quantity_time_ms, 1, EVERY_MAX_MS, &o->every_ms))
-        return refuse_named(why, "--every", text, "is no time from 1ms to 24h");
-    return RELAY_OK;
+    return read_time("--every", text, EVERY_MIN_MS, EVERY_MAX_MS, "1ms to 24h", &o->every_ms, why);
 }
 
 /* The command, if there is one, and the words behind it. */
@@ -228,7 +241,7 @@ static int read_durable(struct options *o, const struct arguments *a, struct buf
         !read_quantity(a->history, quantity_plain, 1, PUBLISH_HISTORY_MAX, &o->history))
         return refuse_named(why, "--history", a->history, "is no number from 1 to 10000000");
     if (a->ttl != NULL &&
-        !read_quantity(a->ttl, quantity_time_ms, PUBLISH_TTL_MIN_MS, INT64_MAX / 4, &o->ttl_ms))
+        !read_quantity(a->ttl, quantity_time, PUBLISH_TTL_MIN_MS, INT64_MAX / 4, &o->ttl_ms))
         return refuse_named(why, "--ttl", a->ttl, "is no time of 1s or more");
     if (a->wait_replicas != NULL &&
         !read_quantity(a->wait_replicas, quantity_plain, 1, REPLICAS_MAX, &replicas))
@@ -332,7 +345,7 @@ const char *options_help(void) {
            "  --              what follows is no option and no command\n"
            "  -h, --help      print this; --version prints the version\n"
            "\n"
-           "TIME is a number with ms, s, m, h or d; without a unit it is milliseconds.\n"
+           "TIME is a number with its unit: ms, s, m, h or d.\n"
            "Of all of standard input as one event, one line end at the end is not data.\n"
            "\n"
            "Exit codes: 0 Redis has it; 1 Redis or its replicas do not; 2 wrong use or data that "

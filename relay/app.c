@@ -121,7 +121,8 @@ static int start_embedded(struct app *app) {
     return RELAY_OK;
 }
 
-static int open_listener(struct app *app, const struct listen_address *address, int sockets) {
+static int open_listener(struct app *app, const char *option, const struct listen_address *address,
+                         int sockets) {
     const struct config *config = app->config;
     struct listener *l = &app->listeners[app->listeners_len];
     struct buf why = BUF_INIT;
@@ -131,8 +132,10 @@ static int open_listener(struct app *app, const struct listen_address *address, 
                                        .sockets = sockets,
                                        .send_buffer_bytes = (int)config->send_buffer,
                                        .user_timeout_ms = (unsigned)config->write_timeout_ms};
-    if (listener_open(l, &options, &why) != RELAY_OK)
+    if (listener_open(l, &options, &why) != RELAY_OK) {
+        buf_printf(&why, " with %s HOST:PORT, such as 127.0.0.1:8081, or unix:PATH", option);
         return fail("", &why);
+    }
     app->listeners_len++;
     return RELAY_OK;
 }
@@ -141,10 +144,11 @@ static int open_listeners(struct app *app) {
     const struct config *config = app->config;
     app->listeners = mem_zalloc((config->listen.len + 1) * sizeof(*app->listeners));
     for (size_t i = 0; i < config->listen.len; i++)
-        if (open_listener(app, &config->listen.items[i], (int)app->workers_len) != RELAY_OK)
+        if (open_listener(app, "--listen", &config->listen.items[i], (int)app->workers_len) !=
+            RELAY_OK)
             return RELAY_EIO;
     if (config->admin_listen.kind != LISTEN_NONE)
-        return open_listener(app, &config->admin_listen, 1);
+        return open_listener(app, "--admin-listen", &config->admin_listen, 1);
     return RELAY_OK;
 }
 
@@ -246,6 +250,19 @@ static void start_serving(struct app *app) {
     for (size_t i = 0; i < main_listeners; i++)
         printf("listening on %s\n", app->listeners[i].url);
     fflush(stdout);
+}
+
+/* For a person who tries the relay out: the page that shows the demo, below everything else. */
+static void invite(const struct app *app) {
+    if (!app->config->demo)
+        return;
+    for (size_t i = 0; i < app->config->listen.len; i++) {
+        if (app->listeners[i].path != NULL)
+            continue;
+        printf("\nconsole: %s?topics=time,letters\n", app->listeners[i].url);
+        fflush(stdout);
+        return;
+    }
 }
 
 /* ---- the admin listener ---- */
@@ -408,6 +425,7 @@ static void serve(struct app *app) {
     start_bus(app);
     start_serving(app);
     start_admin(app);
+    invite(app);
     uv_run(&app->loop, UV_RUN_DEFAULT);
     for (unsigned i = 0; i < app->workers_len; i++)
         worker_join(&app->workers[i]);

@@ -28,13 +28,19 @@ static void health(void *arg, struct http_page *page) {
 }
 
 static void readiness(void *arg, struct http_page *page) {
+    struct buf why = BUF_INIT;
     page->headers = NO_STORE;
-    if (is_ready(arg, &page->body)) {
+    if (is_ready(arg, &why)) {
         buf_puts(&page->body, "ready\n");
-        return;
+    } else {
+        page->status = 503;
+        page->content_type = "application/problem+json";
+        buf_puts(&page->body, "{\"type\":\"about:blank\",\"title\":\"Service "
+                              "Unavailable\",\"status\":503,\"detail\":");
+        buf_put_json(&page->body, why.data, why.len);
+        buf_puts(&page->body, "}\n");
     }
-    page->status = 503;
-    buf_putc(&page->body, '\n');
+    buf_fini(&why);
 }
 
 static void metrics(void *arg, struct http_page *page) {

@@ -10,27 +10,48 @@
 #include "relay/base/mem.h"
 #include "relay/bus/internal.h"
 
+enum { OUTAGE_LOG_EVERY_MS = 30 * 1000 };
+
 /* ---- the connections ---- */
 
-static void log_up(const struct bus *bus, const char *connection) {
-    struct buf address = BUF_INIT;
-    redis_url_describe(bus->options.url, &address);
-    log_info("connected to Redis", "connection=%s address=%s", connection, address.data);
-    buf_fini(&address);
-}
+/* The three connections are lost together, and each tries again several times a second. The log
+ * tells that as one incident: Redis is away, still away, and back. */
 
-static void log_down(const struct bus *bus, const char *connection, bool was_ready,
-                     const char *why) {
-    if (bus->stopping)
+static void log_up(struct bus *bus, const char *connection) {
+    log_debug("a connection to Redis is ready", "connection=%s", connection);
+    if (bus->subscriber.state != REDIS_CLIENT_READY || bus->publisher.state != REDIS_CLIENT_READY ||
+        bus->reader.state != REDIS_CLIENT_READY)
         return;
     struct buf address = BUF_INIT;
     redis_url_describe(bus->options.url, &address);
-    log_warn(was_ready ? "lost Redis; reconnecting" : "cannot connect to Redis; retrying",
-             "connection=%s address=%s why=%s", connection, address.data, why);
+    log_info(bus->outage.has_been_up ? "connected to Redis again" : "connected to Redis",
+             "address=%s failed_attempts=%u", address.data, bus->outage.failed_attempts);
+    buf_fini(&address);
+    memset(&bus->outage, 0, sizeof(bus->outage));
+    bus->outage.has_been_up = true;
+}
+
+static void log_down(struct bus *bus, const char *connection, bool was_ready, const char *why) {
+    uint64_t suppressed;
+    if (bus->stopping)
+        return;
+    bool begins = !bus->outage.lasts;
+    bus->outage.lasts = true;
+    bus->outage.failed_attempts += !was_ready;
+    log_debug("no connection to Redis", "connection=%s why=%s", connection, why);
+    if (!log_limit_pass(&bus->outage.log, clock_mono_ms(), OUTAGE_LOG_EVERY_MS, &suppressed))
+        return;
+    struct buf address = BUF_INIT;
+    redis_url_describe(bus->options.url, &address);
+    log_warn(was_ready ? "lost Redis; reconnecting"
+             : begins  ? "cannot connect to Redis; retrying"
+                       : "still cannot connect to Redis; retrying",
+             "connection=%s address=%s failed_attempts=%u why=%s", connection, address.data,
+             bus->outage.failed_attempts, why);
     buf_fini(&address);
 }
 
-static void gone(const struct bus *bus, const char *connection, bool was_ready, const char *why,
+static void gone(struct bus *bus, const char *connection, bool was_ready, const char *why,
                  figure *connected, figure *lost) {
     log_down(bus, connection, was_ready, why);
     figure_set(connected, 0);

@@ -55,6 +55,7 @@ struct bus_subscription {
     unsigned forms;    /* wanted by any worker */
     unsigned wanted;   /* workers that want it */
     struct bus *bus;
+    struct bus_subscription *prev, *next; /* in bus->wanted, while WANTED */
     struct wheel_entry linger;
     enum history_state history;
     struct ring ring;
@@ -90,6 +91,7 @@ struct bus_probe {
     uint64_t sent_us;  /* 0: none is on its way */
     bool subscribed;   /* Redis confirmed the channel on the present connection */
     uint64_t asked_us; /* when the channel was asked for on the present connection */
+    struct log_limit refused_log;
 };
 
 /* The publish script on the present publishing connection. */
@@ -115,7 +117,7 @@ struct bus {
     struct redis_client reader;
     struct redis_conn_options connection;
     struct bus_subscription *subscriptions;
-    bool subscribe_pending; /* some topics are WANTED */
+    struct bus_subscription *wanted; /* those that are WANTED */
     struct domain domain;
     struct waiting *waiting; /* replays that wait for something, oldest first */
     bool replays_due;        /* something changed that they may have waited for */
@@ -127,6 +129,12 @@ struct bus {
     struct bus_script script;
     struct log_limit malformed_log;
     struct log_limit overflow_log;
+    struct {
+        bool has_been_up;         /* all connections were ready once */
+        bool lasts;               /* at least one is not, and it was told */
+        unsigned failed_attempts; /* of all connections, since it began */
+        struct log_limit log;
+    } outage;
     bool stopping;
 };
 
@@ -189,10 +197,11 @@ int bus_settle(struct bus *bus, redis_reply_cb cb,
                void *arg); /* @cb stands behind whatever was published up to now */
 
 /* events.c */
-void events_hand_over(struct bus_subscription *s, struct frame *frame,
-                      const struct event_id *id); /* id NULL: live */
-void events_push(
-    void *arg, const struct redisReply *reply); /* whatever comes on the subscription connection */
+/* Hand a frame to the workers that want it, and take it over. @id NULL: a live event. */
+void events_hand_over(struct bus_subscription *s, struct frame *frame, const struct event_id *id);
+
+/* Whatever comes on the subscription connection. */
+void events_push(void *arg, const struct redisReply *reply);
 
 /* publish.c */
 void publish_request(struct bus *bus, struct bus_publish *p);

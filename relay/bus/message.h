@@ -130,6 +130,10 @@ struct bus_replay {
 
 struct bus_replay *bus_replay_new(size_t topics_len, size_t names_len);
 
+/* What one publish may take on its way to Redis: its envelope, once for each topic. Who makes a
+ * larger one refuses it. */
+enum { BUS_PUBLISH_MAX_BYTES = 32 * 1024 * 1024 };
+
 /* A publish, there and back: one object makes the whole trip. */
 struct bus;
 struct bus_publish {

@@ -5,7 +5,8 @@
  * node's own. When Redis says that nobody received it, or it does not come within the timeout
  * though Redis took it, the subscription connection is made anew. A publish that is not even
  * answered ends its own connection by its deadline, and then the subscription connection is doubted
- * too. */
+ * too. One that was lost with its connection, or refused, says nothing about it: another is sent
+ * later, and readiness tells. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include "relay/bus/internal.h"
 #include "relay/wire/names.h"
 
-enum { PROBE_EVERY_MS = 1000 };
+enum { PROBE_EVERY_MS = 1000, LOG_EVERY_MS = 60 * 1000 };
 
 static void doubt(struct bus *bus, const char *why) {
     bus->probe.sent_us = 0;
@@ -27,12 +28,18 @@ static void doubt(struct bus *bus, const char *why) {
 
 static void on_published(void *arg, int status, const struct redisReply *reply) {
     struct bus *bus = arg;
+    uint64_t suppressed;
     if (bus->stopping || bus->probe.sent_us == 0)
         return;
     if (status == RELAY_ETIMEOUT)
         doubt(bus, "a probe was not answered");
-    else if (status == RELAY_OK && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0)
+    else if (status != RELAY_OK)
+        bus->probe.sent_us = 0;
+    else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0)
         doubt(bus, "a probe had no receiver");
+    if (status == RELAY_EREMOTE &&
+        log_limit_pass(&bus->probe.refused_log, clock_mono_ms(), LOG_EVERY_MS, &suppressed))
+        log_warn("Redis refuses the probe; the node is not ready without it", "why=%s", reply->str);
 }
 
 /* While the publishing connection is down nothing is sent, and the next turn of the timer tries

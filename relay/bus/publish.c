@@ -8,8 +8,9 @@
 #include "relay/wire/names.h"
 
 enum {
-    UNSENT_MAX_BYTES = 64 * 1024 * 1024
-}; /* beyond it a publish is refused: Redis does not take them fast enough */
+    /* A publish that would exceed it is refused: Redis does not take them fast enough. */
+    UNSENT_MAX_BYTES = 2 * BUS_PUBLISH_MAX_BYTES
+};
 
 static void note_failure(struct bus_publish *p, int status, const char *why) {
     if (p->status != RELAY_OK)
@@ -55,6 +56,12 @@ static int send_one(struct bus *bus, struct bus_publish *p, const char *topic) {
 static void publish_live(struct bus *bus, struct bus_publish *p) {
     const char *topic = p->topics;
     p->topics_left = p->topics_len;
+    if (redis_client_unsent_bytes(&bus->publisher) + p->envelope_len * p->topics_len >
+        UNSENT_MAX_BYTES) {
+        note_failure(p, RELAY_EAGAIN, NULL);
+        answer(p);
+        return;
+    }
     for (size_t i = 0; i < p->topics_len; i++, topic += strlen(topic) + 1) {
         if (send_one(bus, p, topic) == RELAY_OK)
             continue;

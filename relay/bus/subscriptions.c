@@ -4,6 +4,7 @@
  * of the same name never have confirmations on the way that could be taken for one another. */
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "relay/base/clock.h"
 #include "relay/base/mem.h"
@@ -34,14 +35,16 @@ static struct bus_subscription *subscription_new(struct bus *bus, const char *to
     s->topic_len = len;
     wheel_entry_init(&s->linger);
     HASH_ADD_KEYPTR(hh, bus->subscriptions, s->topic, s->topic_len, s);
+    DL_APPEND(bus->wanted, s);
     figure_add(&bus->figures->topics, 1);
-    bus->subscribe_pending = true;
     return s;
 }
 
 static void subscription_free(struct bus_subscription *s) {
     wheel_clear(&s->linger);
     history_free(s);
+    if (s->state == BUS_TOPIC_WANTED)
+        DL_DELETE(s->bus->wanted, s);
     figure_sub(&s->bus->figures->topics, 1);
     HASH_DEL(s->bus->subscriptions, s);
     free(s->topic);
@@ -106,23 +109,17 @@ static void send_batch(struct bus *bus, const char *command, struct bus_subscrip
 }
 
 void subscriptions_send(struct bus *bus) {
-    if (!bus->subscribe_pending || bus->subscriber.state != REDIS_CLIENT_READY)
-        return;
-    struct bus_subscription *batch[SUBSCRIBE_BATCH];
-    size_t len = 0;
-    for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next) {
-        if (s->state != BUS_TOPIC_WANTED)
-            continue;
-        s->state = BUS_TOPIC_ASKED;
-        batch[len++] = s;
-        if (len == SUBSCRIBE_BATCH) {
-            send_batch(bus, "SUBSCRIBE", batch, len);
-            len = 0;
+    while (bus->wanted != NULL && bus->subscriber.state == REDIS_CLIENT_READY) {
+        struct bus_subscription *batch[SUBSCRIBE_BATCH];
+        size_t len = 0;
+        while (bus->wanted != NULL && len < SUBSCRIBE_BATCH) {
+            struct bus_subscription *s = bus->wanted;
+            DL_DELETE(bus->wanted, s);
+            s->state = BUS_TOPIC_ASKED;
+            batch[len++] = s;
         }
-    }
-    if (len > 0)
         send_batch(bus, "SUBSCRIBE", batch, len);
-    bus->subscribe_pending = false;
+    }
 }
 
 void subscriptions_confirmed(struct bus *bus, const char *channel, size_t len) {
@@ -137,10 +134,11 @@ void subscriptions_lost(struct bus *bus) {
     for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next) {
         if (s->state == BUS_TOPIC_CONFIRMED)
             subscriptions_tell_gap_to_all(s, s->carried_live ? RESET_LIVE : 0);
+        if (s->state != BUS_TOPIC_WANTED)
+            DL_APPEND(bus->wanted, s);
         s->state = BUS_TOPIC_WANTED;
         s->history = HISTORY_UNKNOWN;
     }
-    bus->subscribe_pending = true;
 }
 
 void subscriptions_linger_over(struct wheel_entry *e, uint64_t now_ms, void *ctx) {

@@ -6,8 +6,11 @@
 
 enum { HELP_COLUMN = 30 };
 
-static bool has_default(const struct option *o) {
-    return o->fallback != NULL && o->kind != OPTION_BOOL;
+/* NULL where there is none; what a default of 0 means, where it is special. */
+static const char *shown_default(const struct option *o) {
+    if (o->fallback != NULL && o->zero_means != NULL && strcmp(o->fallback, "0") == 0)
+        return o->zero_means;
+    return o->fallback;
 }
 
 static void put_help_line(const struct option *o, struct buf *out) {
@@ -18,10 +21,8 @@ static void put_help_line(const struct option *o, struct buf *out) {
         buf_printf(out, " %s", o->argument);
     size_t used = out->len - start;
     buf_printf(out, "%*s%s", used < HELP_COLUMN ? (int)(HELP_COLUMN - used) : 1, "", o->help);
-    if (has_default(o))
-        buf_printf(out, " (%s)",
-                   o->zero_means != NULL && strcmp(o->fallback, "0") == 0 ? o->zero_means
-                                                                          : o->fallback);
+    if (o->fallback != NULL && o->kind != OPTION_BOOL)
+        buf_printf(out, " (%s)", shown_default(o));
     buf_putc(out, '\n');
 }
 
@@ -60,7 +61,9 @@ static void put_reference_row(const struct option *o, struct buf *out) {
     if (o->argument != NULL)
         buf_printf(out, " %s", o->argument);
     buf_puts(out, "` |");
-    if (o->fallback != NULL)
+    if (shown_default(o) != o->fallback)
+        buf_printf(out, " %s (`%s`)", shown_default(o), o->fallback);
+    else if (o->fallback != NULL)
         buf_printf(out, " `%s`", o->fallback);
     buf_puts(out, " |");
     put_cell(allowed.len > 0 ? allowed.data : "", out);

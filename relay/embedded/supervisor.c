@@ -39,6 +39,7 @@ enum {
 struct child {
     const char *argv[ARGS_MAX]; /* none: not asked for */
     pid_t pid;                  /* -1: does not run */
+    bool was_started;           /* before: what it complains of has been shown */
     int out_fd;                 /* its standard output; -1 */
     uint64_t start_at_ms;
     struct buf tail; /* the end of what it wrote */
@@ -112,10 +113,11 @@ static void set_signals(void (*handler)(int)) {
 
 /* In the child: never returns. */
 static void run_child(const struct supervisor *s, const struct child *c, int out_fd, pid_t parent) {
+    bool is_redis = c == &s->children[REDIS];
     dup2(out_fd, STDOUT_FILENO);
-    if (c == &s->children[REDIS])
+    if (is_redis || c->was_started)
         dup2(out_fd, STDERR_FILENO);
-    else
+    if (!is_redis)
         setenv("REDIS_URL", s->plan->redis_url, 1);
     set_signals(SIG_DFL);
 #ifdef __linux__
@@ -137,6 +139,7 @@ static int start_child(struct supervisor *s, struct child *c) {
         run_child(s, c, fds[1], self);
     close(fds[1]);
     if (c->pid > 0) {
+        c->was_started = true;
         c->out_fd = fds[0];
         return RELAY_OK;
     }

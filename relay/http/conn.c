@@ -15,6 +15,7 @@ enum {
     /* After our end: a client that writes all of a body before it reads our refusal gets it. */
     LINGER_MAX_BYTES = 16 * 1024 * 1024,
     LINGER_MS = 2000,
+    TURN_REQUESTS = 16, /* of one connection, so that pipelined ones cost the others no time */
     SURPLUS_TIMEOUT_MS = 2000,
     DRAIN_IDLE_MS = 500 /* a request that is on its way when the node goes down is still answered */
 };
@@ -137,7 +138,8 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 static int wanted_events(const struct conn *c) {
     int waits = c->progress_ms != 0 ? UV_WRITABLE : 0;
     switch ((enum conn_state)c->state) {
-    case CONN_READING:
+    case CONN_READING: /* requests that came already are answered first, in a later turn */
+        return c->in.len > 0 ? UV_WRITABLE : UV_READABLE;
     case CONN_LINGERING:
         return UV_READABLE;
     case CONN_STREAMING:
@@ -254,19 +256,23 @@ static void discard(struct conn *c, size_t len) {
         conn_close(c);
 }
 
-/* Requests are answered one after the other: what is behind the one in hand waits in `in`. */
+/* Requests are answered one after the other, and so many in one turn of the loop: what is behind
+ * them waits in `in`. */
 static void take_input(struct conn *c, const char *data, size_t len) {
-    while (len > 0 && c->state == CONN_READING) {
+    unsigned answered = 0;
+    while (len > 0 && c->state == CONN_READING && answered < TURN_REQUESTS) {
         size_t taken = feed(c, data, len);
         data += taken;
         len -= taken;
+        answered += c->request == NULL;
     }
-    if (len == 0 || c->state == CONN_CLOSED)
+    if (c->state == CONN_CLOSED)
         return;
-    if (is_streaming(c) || c->state == CONN_LINGERING)
+    if (len > 0 && (is_streaming(c) || c->state == CONN_LINGERING))
         discard(c, len);
-    else
+    else if (len > 0)
         buf_append(&c->in, data, len);
+    conn_poll(c);
 }
 
 void conn_process(struct conn *c) {

@@ -201,15 +201,15 @@ static int open_first(struct listener *l, struct address *a, const struct listen
 /* Why nothing listens on @name, from errno. */
 static int explain(const char *name, bool is_path, struct buf *why) {
     int err = errno;
-    buf_printf(why, "Cannot listen on %s: ", name);
+    buf_printf(why, "cannot listen on %s: ", name);
     if (err == EADDRINUSE)
-        buf_puts(why, "another program does already. Stop it, or choose another address.");
+        buf_puts(why, "another program does already; stop it, or choose another address");
     else if (err == EEXIST)
-        buf_puts(why, "there is a file of that name that is no socket. Choose another path.");
+        buf_puts(why, "there is a file of that name that is no socket; choose another path");
     else if (err == EACCES && !is_path)
-        buf_puts(why, "permission denied. A port below 1024 needs privileges; choose another.");
+        buf_puts(why, "permission denied; a port below 1024 needs privileges; choose another");
     else
-        buf_printf(why, "%s. Choose %s.", strerror(err),
+        buf_printf(why, "%s; choose %s", strerror(err),
                    is_path ? "another path" : "an address of this machine");
     return err == EADDRINUSE ? RELAY_EADDRINUSE : RELAY_EIO;
 }
@@ -228,7 +228,7 @@ static int listen_tcp(struct listener *l, const struct listener_options *o, stru
     } else {
         int code = getaddrinfo(host, port, &hints, &found);
         if (code != 0) {
-            buf_printf(why, "Cannot listen on %s: %s. Choose an address of this machine.", name,
+            buf_printf(why, "cannot listen on %s: %s; choose an address of this machine", name,
                        gai_strerror(code));
             return RELAY_EIO;
         }

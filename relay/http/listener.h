@@ -40,7 +40,8 @@ struct listener {
  * accepts on it) is replaced; a living one, or a file that is no socket, is an error.
  *
  * Returns RELAY_OK (end with listener_fini()), or RELAY_EADDRINUSE or RELAY_EIO, with a sentence in
- * @why that names the address and says what to do, and nothing open. */
+ * @why that names the address and ends in what to choose (the
+ * caller knows with which option), and nothing open. */
 int listener_open(struct listener *l, const struct listener_options *options, struct buf *why);
 
 /* Accept one connection: non-blocking, close-on-exec. Returns the fd, or -1 with errno: EAGAIN

@@ -194,7 +194,12 @@ void publish_post(struct conn *c) {
     if (wrong == NULL && parse_query(request_query(c->request), &q, &why) == RELAY_OK &&
         topic_list_parse(request_query(c->request), c->server->options.max_topics, &topics, &why) ==
             RELAY_OK) {
-        send_to_bus(c, &topics, &q);
+        if (q.event.data_len * topics.len > BUS_PUBLISH_MAX_BYTES)
+            respond_problem(c, 413, NULL,
+                            "The body is too large for so many topics at once. Publish it to fewer "
+                            "of them in each request.");
+        else
+            send_to_bus(c, &topics, &q);
         topic_list_fini(&topics);
     } else {
         respond_problem(c, 400, NULL, why.data);

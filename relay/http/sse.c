@@ -157,21 +157,24 @@ static void attach(struct conn *c, const struct stream_query *q) {
     log_debug("stream opened", "fd=%d topics=%zu", c->fd, q->topics.len);
 }
 
+static void accept_stream(struct conn *c, const struct stream_query *q) {
+    if (request_method(c->request) != HTTP_METHOD_HEAD) {
+        attach(c, q);
+        return;
+    }
+    c->close_after = true;
+    put_stream_head(c, &c->out);
+    conn_start_sending(c);
+}
+
 void sse_get(struct conn *c) {
     struct stream_query q;
     struct buf why = BUF_INIT;
     if (parse_query(c, &q, &why) != RELAY_OK) {
         respond_problem(c, 400, NULL, why.data);
     } else {
-        if (turned_away(c)) {
-            ;
-        } else if (request_method(c->request) == HTTP_METHOD_HEAD) {
-            c->close_after = true;
-            put_stream_head(c, &c->out);
-            conn_start_sending(c);
-        } else {
-            attach(c, &q);
-        }
+        if (!turned_away(c))
+            accept_stream(c, &q);
         topic_list_fini(&q.topics);
     }
     buf_fini(&why);

@@ -49,11 +49,11 @@ static bool take_field(struct field *rest, struct field *out) {
 static const char *read_ids(struct field *rest, struct envelope *e) {
     struct field id, prev;
     if (!take_field(rest, &id) || !take_field(rest, &prev))
-        return "is cut short";
+        return "the envelope is cut short";
     if (is_dash(id) && is_dash(prev))
         return NULL;
     if (!is_id(id) || !is_prev(prev))
-        return "has an invalid id";
+        return "the envelope has an invalid id";
     e->durable = true;
     e->id = id.p;
     e->id_len = id.len;
@@ -66,18 +66,20 @@ static const char *read_name(const json_t *value, struct event *event) {
     if (value == NULL || json_is_null(value))
         return NULL;
     if (!json_is_string(value))
-        return "has an event that is not a string";
+        return "the envelope has an event that is not a string";
     event->name = json_string_value(value);
     event->name_len = json_string_length(value);
-    return event_name_check(event->name, event->name_len) == NULL ? NULL : "has an invalid event";
+    return event_name_check(event->name, event->name_len) == NULL
+               ? NULL
+               : "the envelope has an invalid event";
 }
 
 static const char *read_data(const json_t *value, struct event *event) {
     if (!json_is_string(value))
-        return "has no data, or data that is not a string";
+        return "the envelope has no data, or data that is not a string";
     event->data = json_string_value(value);
     event->data_len = json_string_length(value);
-    return event->data_len <= DATA_MAX_BYTES ? NULL : "has data longer than 1 MiB";
+    return event->data_len <= DATA_MAX_BYTES ? NULL : "the envelope has data longer than 1 MiB";
 }
 
 static const char *read_retry(const json_t *value, struct event *event) {
@@ -85,7 +87,7 @@ static const char *read_retry(const json_t *value, struct event *event) {
         return NULL;
     uint64_t retry_ms = (uint64_t)json_integer_value(value); /* 0 for what is no integer: refused */
     if (retry_check(retry_ms) != NULL)
-        return "has an invalid retry";
+        return "the envelope has an invalid retry";
     event->retry_ms = (uint32_t)retry_ms;
     return NULL;
 }
@@ -96,7 +98,7 @@ static int decode_json(struct field json, struct envelope *e, const char **why) 
     json_error_t error = {.text = ""};
     json_t *root = json_loadb(json.p, json.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (root == NULL) {
-        *why = "is not valid JSON";
+        *why = "the envelope is not valid JSON";
         return json_error_code(&error) == json_error_out_of_memory ? RELAY_ENOMEM : RELAY_EINVAL;
     }
     if ((*why = read_name(json_object_get(root, "event"), &e->event)) != NULL ||
@@ -130,21 +132,24 @@ static int decode_event(struct field json, struct envelope *e, const char **why)
 static int decode_enveloped(const char *message, size_t len, struct envelope *e, const char **why) {
     struct field rest = {message + MAGIC_LEN, len - MAGIC_LEN};
     if (len > MESSAGE_MAX_BYTES) {
-        *why = "is too long";
+        *why = "the envelope is too long";
         return RELAY_EINVAL;
     }
     if ((*why = read_ids(&rest, e)) != NULL)
         return RELAY_EINVAL;
     if (rest.len == 0 || rest.p[0] != '{') { /* jansson would skip white space, the contract not */
-        *why = "is not a JSON object";
+        *why = "the envelope holds no JSON object";
         return RELAY_EINVAL;
     }
     return decode_event(rest, e, why);
 }
 
 static int decode_raw(const char *message, size_t len, struct envelope *e, const char **why) {
-    if ((*why = data_check(message, len)) != NULL)
+    if (data_check(message, len) != NULL) {
+        *why = len > DATA_MAX_BYTES ? "the message is longer than 1 MiB"
+                                    : "the message is not valid UTF-8";
         return RELAY_EINVAL;
+    }
     e->event.data = len > 0 ? message : "";
     e->event.data_len = len;
     return RELAY_OK;

@@ -46,8 +46,8 @@ struct envelope {
  * message over MESSAGE_MAX_BYTES, or data over DATA_MAX_BYTES, is refused.
  *
  * Returns RELAY_OK (the caller ends with envelope_fini(); @message must live until then), or
- *   RELAY_EINVAL  and *@why (static storage) says what is wrong, to be put behind the words that
- *                 name the message; nothing to free
+ *   RELAY_EINVAL  and *@why (static storage) says what is wrong, as a sentence for the log;
+ *                 nothing to free
  *   RELAY_ENOMEM */
 int envelope_decode(const char *message, size_t len, struct envelope *out, const char **why);
 

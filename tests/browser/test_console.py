@@ -125,6 +125,37 @@ def test_refused_stream_shows_the_relays_sentence(browser, relay):
     assert browser.text("#notice") == problem["detail"]
 
 
+def test_a_refused_topic_is_not_added_and_the_stream_goes_on(browser, relay, redis):
+    open_console(browser, relay, "kept")
+    browser.type("#topic-input", "fine, relay.x" + ENTER)
+    browser.wait("return !document.getElementById('notice').hidden")
+    problem = json.loads(relay.get(f"/sse?{query('fine', 'relay.x', 'kept')}").body)
+    assert browser.text("#notice") == problem["detail"]
+    assert browser.script(CHIPS) == ["kept"]
+    assert "relay.x" not in browser.text("#curl") + browser.text("#javascript") + browser.script("return location.href")
+    assert browser.script("return document.getElementById('topic-input').value") == "fine, relay.x"  # to be corrected
+    assert browser.text("#state-text") == "live"
+    redis.publish("kept", "still here")
+    wait_row(browser, topic="kept", data="still here")
+    assert [row["kind"] for row in browser.script(ROWS)].count("live") == 1  # the stream of before
+
+    browser.fill("#topic-input", "fine")
+    browser.press(ENTER)
+    wait_row(browser, kind="live", data='{"topics":["kept","fine"]}')
+    assert browser.script("return document.getElementById('notice').hidden")
+
+
+def test_no_rate_is_shown_while_closed(browser, relay, redis):
+    open_console(browser, relay, "once")
+    for n in range(20):
+        redis.publish("once", str(n))
+    browser.wait("return document.getElementById('rate').textContent !== '0'")
+    browser.script("const now = performance.now(); performance.now = () => now")  # so that no mean runs out
+    browser.click("#connect")
+    wait_state(browser, "closed")
+    browser.wait("return document.getElementById('rate').textContent === '0'")
+
+
 def test_disconnect_and_connect(browser, relay, redis):
     open_console(browser, relay, "switch")
     browser.click("#connect")

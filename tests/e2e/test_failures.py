@@ -58,6 +58,47 @@ def test_redis_down_at_start(start_relay, down, topic):
         stream.wait_data("posted")
 
 
+def messages(relay, level):
+    """What its log says of its connections to Redis."""
+    return [line["msg"] for line in relay.logs() if line["level"] == level and "failed_attempts" in line]
+
+
+def test_an_outage_is_told_once(start_relay, down):
+    """Row 1: however many attempts of how many connections failed, the log has one line for each change of state."""
+    relay = start_relay(redis_url=down.url).wait_listening()
+
+    def wait_failures(more):
+        failures = lambda: relay.metrics()["sse_relay_redis_connect_failures_total"]
+        least = failures() + more
+        wait_until(lambda: failures() >= least, f"{more} attempts to connect")
+
+    wait_failures(9)
+    assert messages(relay, "warn") == ["cannot connect to Redis; retrying"]
+    down.start()
+    relay.wait_ready()
+    wait_until(lambda: messages(relay, "info") == ["connected to Redis"], "one line")
+    down.stop()
+    wait_failures(9)
+    assert messages(relay, "warn")[1:] == ["lost Redis; reconnecting"]
+    down.start()
+    relay.wait_ready()
+    wait_until(lambda: messages(relay, "info")[1:] == ["connected to Redis again"], "one line more")
+    again = [line for line in relay.logs() if line["msg"] == "connected to Redis again"]
+    assert again[0]["failed_attempts"] >= 9
+
+
+def test_the_demo_complains_once(start_relay):
+    """Row 1: the publishers of --demo are started again while there is no Redis, and do not repeat themselves."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        relay = start_relay("--demo", redis_url="redis://127.0.0.1:%d" % server.getsockname()[1]).wait_listening()
+        publishers = 0
+        while publishers < 6:  # clock and letters, each three times
+            link = server.accept()[0]
+            with link:
+                publishers += b"sse-publish" in link.recv(4096)
+    assert relay.err.count("sse-publish: cannot reach Redis") == 2
+
+
 def test_subscription_connection_is_killed(start_relay, own_redis, topic):
     """Row 2: CLIENT KILL TYPE pubsub: resubscribes; topics that carried a live event get a reset, quiet ones none."""
     relay = start_relay(redis_url=own_redis.url).wait_ready()

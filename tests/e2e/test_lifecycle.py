@@ -217,9 +217,11 @@ def test_what_the_kernel_has_accepted_is_answered(socket_dir, start_relay, topic
     """The relay: connections that wait in the kernel when SIGTERM comes are answered, each and every one: an
     EventSource is asked to come back soon."""
     listen = "127.0.0.1:0" if kind == "tcp" else f"unix:{socket_dir}/r.sock"
-    relay = start_relay("--drain-grace", "0s", "--drain", "200ms", listen=listen, quick=False).wait_ready()
+    options = ["--drain-grace", "0s", "--drain", "200ms", "--workers", "1"]
+    relay = start_relay(*options, listen=listen, quick=False).wait_ready()
+    # Stopped, it finds the signal and more connections than it accepts in one go when it wakes up.
     relay.signal(signal.SIGSTOP)
-    plain, streams = [relay.conn() for _ in range(30)], [relay.conn() for _ in range(30)]
+    plain, streams = [relay.conn() for _ in range(200)], [relay.conn() for _ in range(200)]
     for conn in plain:
         conn.request("GET", "/healthz")
     for conn in streams:
@@ -353,9 +355,22 @@ def test_embedded_redis_is_not_installed(tmp_path):
     assert done.returncode not in (0, 2) and "redis-server" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--listen", "--admin-listen"])
+def test_an_address_in_use_is_told_with_its_way_out(relay, option):
+    """Exit 1 and one sentence: the address, what is wrong, and which option chooses another."""
+    address = "%s:%d" % relay.address
+    listen = ["--listen", "127.0.0.1:0"] if option == "--admin-listen" else []
+    done = run_relay(*listen, option, address, "--redis", "redis://127.0.0.1:1")
+    assert done.returncode == 1
+    assert done.stderr == (f"sse-relay: cannot listen on {address}: another program does already; stop it, or choose "
+                           f"another address with {option} HOST:PORT, such as 127.0.0.1:8081, or unix:PATH\n")
+
+
 def test_demo(socket_dir, start_relay):
     """`make run`: the clock in topic `time`, random letters in `letters`, and all of it ends with the relay."""
     relay = start_relay("--embedded-redis", "--demo", redis_url="", env={"TMPDIR": str(socket_dir)}).wait_ready()
+    invitation = f"\n\nconsole: {relay.url}/?topics=time,letters\n"
+    wait_until(lambda: relay.out.endswith(invitation), "the address of the page, as the last line")
     with relay.live("/sse?topics=time&as=topic") as clock, relay.live("/sse?topics=letters&as=topic") as letters:
         clock.wait_name("time"), clock.wait_name("time")
         letters.wait_name("letters")

@@ -142,7 +142,7 @@ def test_prefix(start_relay, redis, topic):
 def test_publish_command(relay, redis, topic, channel):
     """sse-publish --live TOPIC DATA: says what it published, exits 0 when Redis has it."""
     with relay.live(topic) as stream:
-        done = run_publish("--live", "--redis", redis.url, "--event", "greeting", "--retry", "5000", topic, "a\nb")
+        done = run_publish("--live", "--redis", redis.url, "--event", "greeting", "--retry", "5s", topic, "a\nb")
         assert done.returncode == 0 and topic in done.stdout
         assert stream.wait_name("greeting").data == "a\nb"
         assert envelope(channel) == {"event": "greeting", "data": "a\nb", "retry": 5000}
@@ -166,7 +166,8 @@ USAGE_ERRORS = {
     "star": ["a*", "data"],
     "reserved-event": ["--event", "error", "a", "data"],
     "control-in-event": ["--event", "a\nb", "a", "data"],
-    "retry-range": ["--retry", "1", "a", "data"],
+    "retry-range": ["--retry", "1ms", "a", "data"],
+    "no-unit": ["clock", "--every", "5", "a"],
     "unknown-option": ["--nonsense", "a", "data"],
 }
 

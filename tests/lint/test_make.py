@@ -42,6 +42,14 @@ def test_help_lists_every_target_that_the_documentation_names():
         assert f"\n  {target} " in listed
 
 
+def test_the_benchmark_comes_last():
+    """Its load leaves thousands of ports in TIME_WAIT, and whoever connects after it may be refused one."""
+    planned = call("make", "-n", "-o", "all", "-o", "test-programs", "SANITIZE=", "test-run").stdout
+    places = [planned.find(f"tests/{room}/test_") for room in ("lint", "e2e", "browser", "bench")]
+    assert -1 not in places and places == sorted(places)
+    assert "test_" not in planned[planned.rfind("tests/bench/test_") + len("tests/bench/test_"):]
+
+
 def test_install_and_uninstall_keep_to_their_folder(tmp_path):
     # -o all: what is installed is what is being tested, whatever flags it was built with.
     arguments = ("-o", "all", f"BUILD={BUILD}", f"DESTDIR={tmp_path}", "PREFIX=/opt/sse")

@@ -86,7 +86,7 @@ static void test_forms_add_up(void **state) {
         struct bus_message *m = worker_next(&w, i);
         assert_int_equal(m->kind, BUS_EVENT);
         for (int form = 0; form < FRAME_FORMS; form++)
-            assert_true(frame_has_form(((struct bus_event *)m)->frame, form));
+            assert_true(frame_has_form(((struct bus_event *)m)->frame, (enum frame_form)form));
         message_free(m);
     }
     bus_world_stop(&w);

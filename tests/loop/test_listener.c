@@ -475,7 +475,7 @@ static void a_path_that_cannot_be_is_an_error(void **state) {
     (void)state;
     char path[300] = "/";
     memset(path + 1, 'x', sizeof(path) - 2);
-    assert_refused(&(struct listener_options){.path = path}, RELAY_EIO, "Choose another path");
+    assert_refused(&(struct listener_options){.path = path}, RELAY_EIO, "choose another path");
     assert_refused(&(struct listener_options){.path = "/nowhere/at/all"}, RELAY_EIO,
                    "unix:/nowhere/at/all");
 }

@@ -1,5 +1,6 @@
 /* Requests on a kept connection, in every cut: answers, order, publishes, deadlines. */
 #include <string.h>
+#include <sys/socket.h>
 
 #include "relay/base/clock.h"
 #include "relay/base/err.h"
@@ -86,6 +87,35 @@ static void test_pipelined_answers_larger_than_the_socket_all_arrive(void **stat
     world_stop(&w);
 }
 
+static void test_many_requests_at_once_leave_turns_to_others(void **state) {
+    enum { REQUESTS = 1000 };
+    struct world w;
+    struct client greedy, other;
+    struct buf requests = BUF_INIT;
+    (void)state;
+    world_start(&w, &(struct world_options){0});
+    client_open(&greedy, &w, 0);
+    client_open(&other, &w, 0);
+    world_pump(&w);
+    for (int i = 0; i < REQUESTS; i++)
+        buf_puts(&requests, GET("/page"));
+    assert_int_equal(send(greedy.fd, requests.data, requests.len, 0), (ssize_t)requests.len);
+    assert_true(send(other.fd, GET("/nowhere"), strlen(GET("/nowhere")), 0) > 0);
+    client_expect(&other, "HTTP/1.1 404 ");
+    assert_true(figure_get(&w.figures.requests) < REQUESTS / 2);
+    size_t answers = 0;
+    while (answers < REQUESTS) {
+        client_expect(&greedy, "\r\n\r\npage");
+        for (char *at; (at = strstr(greedy.seen.data, "\r\n\r\npage")) != NULL; answers++)
+            buf_consume(&greedy.seen, (size_t)(at - greedy.seen.data) + 8);
+    }
+    assert_int_equal(figure_get(&w.figures.requests), REQUESTS + 1);
+    buf_fini(&requests);
+    client_close(&greedy);
+    client_close(&other);
+    world_stop(&w);
+}
+
 static void test_a_stream_behind_other_requests(void **state) {
     struct world w;
     struct client c;
@@ -162,6 +192,36 @@ static void test_an_answer_that_nobody_waits_for_any_more(void **state) {
     for (int i = 0; i < 3; i++)
         world_pump(&w);
     assert_int_equal(server_connections(w.server), 0);
+    world_stop(&w);
+}
+
+static bool has_publish(void *arg) {
+    const struct world *w = arg;
+    return w->publishes_len > 0;
+}
+
+/* One request must not take memory without bound on its way to Redis: 1 MiB that JSON writes in 6,
+ * times topics. */
+static void test_a_body_that_is_too_large_for_its_topics(void **state) {
+    static char body[1024 * 1024];
+    struct world w;
+    struct client c;
+    (void)state;
+    memset(body, '\x01', sizeof(body));
+    world_start(&w, &(struct world_options){0});
+    client_open(&c, &w, 0);
+    client_send(&c, REQUEST("POST", "/sse?topics=a,b,c,d,e,f") "Content-Length: 1048576\r\n\r\n");
+    client_send_bytes(&c, body, sizeof(body));
+    client_expect(&c, "}\n");
+    assert_true(client_has(&c, "HTTP/1.1 413 "));
+    assert_int_equal(w.publishes_len, 0);
+    client_forget(&c);
+    client_send(&c, REQUEST("POST", "/sse?topics=a,b,c,d,e") "Content-Length: 1048576\r\n\r\n");
+    client_send_bytes(&c, body, sizeof(body));
+    world_until(&w, has_publish, &w);
+    world_answer_publish(&w, RELAY_OK);
+    client_expect(&c, "HTTP/1.1 200 ");
+    client_close(&c);
     world_stop(&w);
 }
 
@@ -265,10 +325,12 @@ int main(void) {
         cmocka_unit_test(test_a_kept_connection_answers_in_order_however_it_is_cut),
         cmocka_unit_test(test_what_is_behind_a_publish_waits_for_its_answer),
         cmocka_unit_test(test_pipelined_answers_larger_than_the_socket_all_arrive),
+        cmocka_unit_test(test_many_requests_at_once_leave_turns_to_others),
         cmocka_unit_test(test_a_stream_behind_other_requests),
         cmocka_unit_test(test_100_continue),
         cmocka_unit_test(test_each_end_of_a_publish_has_its_answer),
         cmocka_unit_test(test_an_answer_that_nobody_waits_for_any_more),
+        cmocka_unit_test(test_a_body_that_is_too_large_for_its_topics),
         cmocka_unit_test(test_a_body_that_is_too_large_is_answered),
         cmocka_unit_test(test_an_unfinished_head_is_answered_408),
         cmocka_unit_test(test_an_unfinished_body_is_answered_408),

@@ -144,19 +144,41 @@ function replay() {
   connect(start);
 }
 
-/* EventSource gave up and does not say why: ask once more, to show the relay's own sentence. */
-async function explain(url, source) {
-  disconnect('The relay refused the stream.');
+/* The relay's own sentence about a stream that it refuses, which EventSource does not tell; '' where it opens one. */
+async function refusal(url) {
   const abort = new AbortController();
-  let notice;
+  const patience = setTimeout(() => abort.abort(), PATIENCE_MS);
   try {
     const answer = await fetch(url, { signal: abort.signal });
-    notice = answer.ok ? 'The relay ended the stream.' : await sentenceOf(answer);
-  } catch {
-    notice = 'The relay does not answer.';
+    return answer.ok ? '' : await sentenceOf(answer);
+  } finally {
+    clearTimeout(patience);
+    abort.abort();
   }
-  abort.abort();
+}
+
+/* EventSource gave up: ask once more, to show why. */
+async function explain(url, source) {
+  disconnect('The relay refused the stream.');
+  const notice = await refusal(url).catch(() => 'The relay does not answer.') || 'The relay ended the stream.';
   if (!connection.source && source.readyState === EventSource.CLOSED) disconnect(notice);
+}
+
+/* A topic that the relay refuses would end the stream for all the others, so it is asked about first. What was
+ * typed stands first in the question, since the answer names a topic by its position. */
+async function addTyped() {
+  const typed = $('topic-input').value;
+  const topics = [...new Set(splitTopics(typed))].filter((topic) => !watched.has(topic));
+  if (topics.length) {
+    const wrong = await refusal(streamUrl(topicsQuery([...topics, ...watched.keys()]))).catch(() => '');
+    if (wrong) {
+      setState(document.body.dataset.state, wrong);
+      return;
+    }
+    topics.forEach(addTopic);
+    topicsChanged();
+  }
+  if ($('topic-input').value === typed) $('topic-input').value = '';
 }
 
 /* ---- what arrives ---- */
@@ -445,7 +467,7 @@ function paint(now) {
 }
 
 function drawFigures() {
-  const rate = meanRate();
+  const rate = connection.source ? meanRate() : 0;
   const silent = Math.floor((performance.now() - connection.heard) / 1000);
   $('rate').textContent = number.format(rate < 10 ? rate : Math.round(rate));
   $('received').textContent = number.format(connection.received);
@@ -523,9 +545,7 @@ async function copy(button, text) {
 
 $('topic-form').addEventListener('submit', (event) => {
   event.preventDefault();
-  splitTopics($('topic-input').value).forEach(addTopic);
-  $('topic-input').value = '';
-  topicsChanged();
+  addTyped();
 });
 $('topic-input').addEventListener('keydown', (event) => {
   if (event.key !== 'Backspace' || event.target.value || !watched.size) return;

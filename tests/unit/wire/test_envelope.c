@@ -31,6 +31,8 @@ static void assert_refused(const char *message, size_t len, const char *reason) 
     if (rc != RELAY_EINVAL || why == NULL || strstr(why, reason) == NULL)
         fail_msg("%.*s: %d, \"%s\" instead of \"%s\"", len < 200 ? (int)len : 200, message, rc,
                  why ? why : "NULL", reason);
+    /* A sentence with its subject, since it stands alone in the log. */
+    assert_true(strncmp(why, "the envelope ", 13) == 0 || strncmp(why, "the message ", 12) == 0);
     assert_memory_equal(&e, &before, sizeof(e));
     free(exact);
 }

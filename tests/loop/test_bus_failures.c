@@ -1,0 +1,285 @@
+/* The bus when Redis drops it, stalls, ends and comes back, or refuses; and the end of the bus at
+ * any moment. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "relay/base/err.h"
+#include "relay/base/mem.h"
+#include "tests/loop/bus_world.h"
+#include "tests/unit/unit.h"
+
+enum { HOUR_MS = 3600 * 1000, SHORT_MS = 300 };
+
+static const struct bus_world_options plain = {.linger_ms = HOUR_MS};
+static const struct bus_world_options impatient = {.linger_ms = HOUR_MS,
+                                                   .redis_timeout_ms = SHORT_MS};
+
+static void subscribe(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial) {
+    worker_subscribe(w, worker, topic, serial, DATA);
+    expect_confirmed(w, worker, topic, serial, DATA, false);
+}
+
+/* ---- the subscription connection ---- */
+
+static void test_a_lost_connection_leaves_a_gap_where_a_live_event_was(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &plain);
+    subscribe(&w, 0, "busy", 1);
+    subscribe(&w, 0, "quiet", 2);
+    subscribe(&w, 1, "busy", 3);
+    redis_publish(&w, "busy", "x");
+    expect_event(&w, 0, "busy", "x");
+    expect_event(&w, 1, "busy", "x");
+    for (int i = 0; i < 3; i++) {
+        redis_do(&w, "CLIENT KILL TYPE pubsub");
+        expect_lost(&w, 0);
+        expect_lost(&w, 1);
+        expect_confirmed(&w, 0, "busy", 1, DATA, true);
+        expect_confirmed(&w, 0, "quiet", 2, DATA, false);
+        expect_confirmed(&w, 1, "busy", 3, DATA, true);
+        redis_publish(&w, "busy", "y");
+        expect_event(&w, 0, "busy", "y");
+        expect_event(&w, 1, "busy", "y");
+    }
+    assert_int_equal(figure_get(&w.figures.subscriber_lost), 3);
+    bus_world_stop(&w);
+}
+
+static void test_topics_come_and_go_while_there_is_no_redis(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &(struct bus_world_options){.linger_ms = 0});
+    subscribe(&w, 0, "stays", 1);
+    subscribe(&w, 0, "goes", 2);
+    redis_server_kill(&w.redis);
+    expect_lost(&w, 0);
+    worker_unsubscribe(&w, 0, "goes", 2);
+    worker_subscribe(&w, 0, "new", 3, DATA);
+    worker_subscribe(&w, 1, "flaps", 4, DATA);
+    worker_unsubscribe(&w, 1, "flaps", 4);
+    worker_subscribe(&w, 1, "flaps", 5, JSON);
+    UNTIL(figure_get(&w.figures.topics) == 3);
+    redis_server_restart(&w.redis);
+    expect_confirmed(&w, 0, "stays", 1, DATA, false);
+    expect_confirmed(&w, 0, "new", 3, DATA, false);
+    expect_lost(&w, 1);
+    expect_confirmed(&w, 1, "flaps", 5, DATA | JSON, false);
+    redis_publish(&w, "new", "x");
+    expect_event(&w, 0, "new", "x");
+    assert_int_equal(redis_subscribers(&w, "goes"), 0);
+    bus_world_stop(&w);
+}
+
+/* ---- the probe ---- */
+
+static void test_readiness_follows_redis_down_and_up(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &impatient);
+    until_ready(&w, true);
+    subscribe(&w, 0, "t", 1);
+    redis_server_kill(&w.redis);
+    until_ready(&w, false);
+    expect_lost(&w, 0);
+    expect_lost(&w, 1);
+    worker_publish(&w, 1, "t", "x");
+    assert_int_equal(expect_published(&w, 1), RELAY_EAGAIN);
+    redis_server_restart(&w.redis);
+    expect_confirmed(&w, 0, "t", 1, DATA, false);
+    until_ready(&w, true);
+    worker_publish(&w, 1, "t", "x");
+    expect_event(&w, 0, "t", "x");
+    assert_int_equal(expect_published(&w, 1), RELAY_OK);
+    bus_world_stop(&w);
+}
+
+static void test_a_stalled_redis_is_left_and_found_again(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &impatient);
+    until_ready(&w, true);
+    subscribe(&w, 0, "t", 1);
+    kill(w.redis.pid, SIGSTOP);
+    worker_publish(&w, 1, "t", "x");
+    struct bus_message *m = worker_next(&w, 1);
+    if (m->kind == BUS_LOST) { /* a probe was on its way, and the subscription doubted */
+        message_free(m);
+        m = worker_next(&w, 1);
+    }
+    assert_int_equal(m->kind, BUS_PUBLISHED);
+    assert_int_equal(((struct bus_publish *)m)->status, RELAY_ETIMEOUT);
+    message_free(m);
+    until_ready(&w, false);
+    kill(w.redis.pid, SIGCONT);
+    until_ready(&w, true);
+    redis_publish(&w, "t", "y");
+    for (m = worker_next(&w, 0); m->kind != BUS_EVENT; m = worker_next(&w, 0))
+        message_free(m); /* LOST and CONFIRMED where it was doubted */
+    message_free(m);
+    bus_world_stop(&w);
+}
+
+/* A probe that Redis does not take says nothing about the subscription: its clients keep it. */
+static void test_a_probe_that_is_refused_leaves_the_subscription_alone(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &impatient);
+    until_ready(&w, true);
+    subscribe(&w, 0, "t", 1);
+    redis_do(&w, "ACL SETUSER default -publish");
+    until_ready(&w, false); /* that takes more than two timeouts */
+    redis_do(&w, "ACL SETUSER default +publish");
+    until_ready(&w, true);
+    redis_publish(&w, "t", "x");
+    expect_event(&w, 0, "t", "x");
+    assert_int_equal(figure_get(&w.figures.subscriber_lost), 0);
+    bus_world_stop(&w);
+}
+
+static void test_a_publisher_that_is_killed_leaves_the_subscription_alone(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &impatient);
+    until_ready(&w, true);
+    subscribe(&w, 0, "t", 1);
+    for (uint64_t i = 1; i <= 5; i++) {
+        redis_do(&w, "CLIENT KILL TYPE normal SKIPME yes");
+        until_figure(&w.figures.publisher_lost, i);
+        until_figure(&w.figures.publisher_connected, 1);
+        worker_publish(&w, 1, "t", "x");
+        expect_event(&w, 0, "t", "x");
+        assert_int_equal(expect_published(&w, 1), RELAY_OK);
+    }
+    assert_int_equal(figure_get(&w.figures.subscriber_lost), 0);
+    bus_world_stop(&w);
+}
+
+/* ---- publishes ---- */
+
+static void test_publishes_into_a_dying_redis_have_one_answer_each(void **state) {
+    enum { PUBLISHES = 200 };
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &plain);
+    until_figure(&w.figures.publisher_connected, 1);
+    kill(w.redis.pid, SIGSTOP); /* so that they are outstanding */
+    for (unsigned i = 0; i < PUBLISHES; i++)
+        worker_publish(&w, i % BUS_WORKERS, "a b c", "x");
+    usleep(20 * 1000);
+    redis_server_kill(&w.redis);
+    for (unsigned i = 0; i < PUBLISHES; i++) {
+        struct bus_message *m = worker_next(&w, i % BUS_WORKERS);
+        if (m->kind == BUS_LOST) {
+            message_free(m);
+            m = worker_next(&w, i % BUS_WORKERS);
+        }
+        assert_int_equal(m->kind, BUS_PUBLISHED);
+        int status = ((struct bus_publish *)m)->status;
+        assert_true(status == RELAY_ECONN || status == RELAY_EAGAIN);
+        message_free(m);
+    }
+    assert_int_equal(bus_world_stop(&w), 0);
+}
+
+/* ---- the end ---- */
+
+static void stop_with_publishes(bool stalled, useconds_t pause_us, int publishes) {
+    struct bus_world w;
+    bus_world_start(&w, &plain);
+    if (stalled) {
+        until_figure(&w.figures.publisher_connected, 1);
+        kill(w.redis.pid, SIGSTOP);
+    }
+    for (int i = 0; i < publishes; i++)
+        worker_publish(&w, 0, "a b c", "x");
+    worker_subscribe(&w, 0, "t", 1, DATA);
+    usleep(pause_us);
+    bus_stop(w.bus);
+    w.bus = NULL;
+    int answers = 0;
+    for (struct queue_node *node = queue_take(&w.inboxes[0]), *next; node != NULL; node = next) {
+        struct bus_message *m = container_of(node, struct bus_message, node);
+        next = node->next;
+        if (m->kind == BUS_PUBLISHED) {
+            answers++;
+            int status = ((struct bus_publish *)m)->status;
+            assert_true(status == RELAY_OK || status == RELAY_EAGAIN || status == RELAY_ECONN ||
+                        status == RELAY_ECANCELED);
+            if (stalled)
+                assert_int_equal(status, RELAY_ECANCELED);
+        }
+        message_free(m);
+    }
+    assert_int_equal(answers, publishes);
+    bus_world_stop(&w);
+}
+
+static void test_the_bus_stops_at_any_moment(void **state) {
+    (void)state;
+    for (useconds_t pause_us = 0; pause_us < 8000; pause_us = pause_us * 2 + 100)
+        stop_with_publishes(false, pause_us, 20);
+}
+
+static void test_outstanding_publishes_are_cancelled_once(void **state) {
+    (void)state;
+    stop_with_publishes(true, 0, 20);
+    stop_with_publishes(true, 20000, 20);
+}
+
+static void test_the_bus_stops_without_redis(void **state) {
+    (void)state;
+    for (useconds_t pause_us = 0; pause_us <= 300000; pause_us += 100000) {
+        struct bus_world w;
+        bus_world_start(&w, &plain);
+        redis_server_kill(&w.redis);
+        worker_subscribe(&w, 0, "t", 1, DATA);
+        usleep(pause_us);
+        bus_stop(w.bus);
+        w.bus = NULL;
+        redis_server_restart(&w.redis);
+        bus_world_stop(&w);
+    }
+}
+
+static void test_the_bus_stops_in_the_middle_of_everything(void **state) {
+    (void)state;
+    for (int k = 0; k < 6; k++) {
+        struct bus_world w;
+        char topic[16];
+        bus_world_start(&w, &(struct bus_world_options){.linger_ms = 0});
+        if (k & 1)
+            until_figure(&w.figures.subscriber_connected, 1);
+        for (int i = 0; i < 1000; i++) {
+            snprintf(topic, sizeof(topic), "t%d", i % 500);
+            if (i < 500)
+                worker_subscribe(&w, (unsigned)i % 2, topic, 1, DATA);
+            else
+                worker_unsubscribe(&w, (unsigned)i % 2, topic, 1);
+        }
+        if (k & 2)
+            redis_do(&w, "CLIENT KILL TYPE pubsub");
+        usleep((useconds_t)k * 300);
+        bus_world_stop(&w);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_lost_connection_leaves_a_gap_where_a_live_event_was),
+        cmocka_unit_test(test_topics_come_and_go_while_there_is_no_redis),
+        cmocka_unit_test(test_readiness_follows_redis_down_and_up),
+        cmocka_unit_test(test_a_stalled_redis_is_left_and_found_again),
+        cmocka_unit_test(test_a_probe_that_is_refused_leaves_the_subscription_alone),
+        cmocka_unit_test(test_a_publisher_that_is_killed_leaves_the_subscription_alone),
+        cmocka_unit_test(test_publishes_into_a_dying_redis_have_one_answer_each),
+        cmocka_unit_test(test_the_bus_stops_at_any_moment),
+        cmocka_unit_test(test_outstanding_publishes_are_cancelled_once),
+        cmocka_unit_test(test_the_bus_stops_without_redis),
+        cmocka_unit_test(test_the_bus_stops_in_the_middle_of_everything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
