@@ -47,6 +47,13 @@ $(REPLAYS): $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/
 	$(Q)cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
+# One run of everything at once, for as long as one likes; a failing one is begun again by its seed.
+.PHONY: chaos
+SECONDS ?= 600
+SEED    ?=
+chaos: all $(NODE_MODULES:tests/%/package.stamp=tests/%/node_modules/.package-lock.json) ## kill, stall and cut all there is for SECONDS, and check that no event is lost; SEED=
+	@BUILD='$(BUILD)' $(PYTHON) tests/e2e/chaos.py --seconds $(SECONDS) $(if $(SEED),--seed '$(SEED)')
+
 # The fuzzers and all that they reach are compiled for themselves, by clang, into build/fuzz.
 .PHONY: fuzz fuzzers
 FUZZ_SECONDS ?= 30

@@ -66,8 +66,13 @@ struct bus_replayed {
     struct event_id cursor; /* behind the slice */
     struct event_id start;  /* before it: where the stream goes on after a reset */
     size_t resets_len;      /* 0, or the number of topics of the request */
-    unsigned char resets[]; /* reasons per topic of the request; told before the slice */
+    unsigned char resets[]; /* reasons per topic of the request, told before the slice; and
+                               REPLAY_HAS_SOME */
 };
+
+/* In `resets`: the slice holds some of this topic's events. Where it does not, what was trimmed of
+ * the topic may still lie ahead of the cursor, and the next step says so again. */
+enum { REPLAY_HAS_SOME = 1 << RESET_REASONS };
 
 /* Wrap @frame, whose reference it takes over. One reference. Any thread; never NULL. */
 struct bus_event *bus_event_new(struct frame *frame, const char *topic, size_t topic_len,

@@ -92,14 +92,22 @@ struct stretch {
     struct ring *ring;
     size_t next;
     const struct bus_subscription *topic;
+    bool taken; /* some of it is in the slice */
 };
 
 struct slice {
     struct buf bytes;
     uint32_t count;
     struct event_id last;
-    bool cut; /* the limit was reached: there is more */
+    bool cut;     /* a limit was reached: there is more */
+    uint64_t max; /* how many events it may hold, for --replay-limit */
 };
+
+/* What lies behind @pos in @ring. */
+static struct stretch stretch_of(struct ring *ring, const struct event_id *pos,
+                                 const struct bus_subscription *topic) {
+    return (struct stretch){.ring = ring, .next = ring_find(ring, pos), .topic = topic};
+}
 
 static struct ring_entry *peek(const struct stretch *s) {
     return s->next < s->ring->len ? ring_at(s->ring, s->next) : NULL;
@@ -127,7 +135,8 @@ static void gather(struct stretch *stretches, size_t len, const struct event_id 
         struct frame *f = ring_frame(s->ring, e, s->topic->topic, s->topic->topic_len, r->form);
         if (f != NULL) {
             struct frame_slice body = frame_slice(f, r->form, false);
-            if (out->bytes.len > 0 && out->bytes.len + body.len > r->limit_bytes) {
+            if (out->count == out->max ||
+                (out->bytes.len > 0 && out->bytes.len + body.len > r->limit_bytes)) {
                 out->cut = true;
                 return;
             }
@@ -135,6 +144,7 @@ static void gather(struct stretch *stretches, size_t len, const struct event_id 
             out->count++;
         }
         out->last = e->id;
+        s->taken = true;
         s->next++;
     }
 }
@@ -190,9 +200,11 @@ static void answer_live(struct waiting *w) {
     push_answer(w, m);
 }
 
-static void answer_slice(struct waiting *w, struct slice *slice, bool live,
-                         const struct event_id *cursor, const unsigned char *resets) {
+static void answer_slice(struct waiting *w, struct slice *slice, const struct stretch *stretches,
+                         bool live, const struct event_id *cursor, const unsigned char *resets) {
     struct bus_replayed *m = new_answer(w, resets);
+    for (size_t i = 0; i < m->resets_len; i++)
+        m->resets[i] |= stretches[i].taken ? REPLAY_HAS_SOME : 0;
     m->slice = slice_event(slice, w->request->form);
     m->live = live;
     m->cursor = *cursor;
@@ -335,9 +347,12 @@ static void place(struct waiting *w, struct bus_subscription **topics) {
 
 /* ---- serving ---- */
 
-static bool over_limit(const struct waiting *w) {
-    uint64_t limit = w->bus->options.replay_limit;
-    return limit != 0 && w->request->replayed >= limit;
+/* How many events may still be replayed before the client is told of a gap. */
+static uint64_t limit_left(const struct waiting *w) {
+    uint64_t limit = w->bus->options.replay_limit, done = w->request->replayed;
+    if (limit == 0)
+        return UINT64_MAX;
+    return limit > done ? limit - done : 0;
 }
 
 /* Where nothing of a topic is kept at all, the ring is empty at zero and seems to reach back to
@@ -351,12 +366,12 @@ static void serve_from_rings(struct waiting *w, struct bus_subscription **topics
                              const unsigned char *resets) {
     size_t n = w->request->topics_len;
     struct stretch *stretches = mem_zalloc(n * sizeof(*stretches));
-    struct slice slice = {.bytes = BUF_INIT};
+    struct slice slice = {.bytes = BUF_INIT, .max = limit_left(w)};
     for (size_t i = 0; i < n; i++)
-        stretches[i] =
-            (struct stretch){&topics[i]->ring, ring_find(&topics[i]->ring, &w->pos), topics[i]};
+        stretches[i] = stretch_of(&topics[i]->ring, &w->pos, topics[i]);
     gather(stretches, n, NULL, w->request, &slice);
-    answer_slice(w, &slice, !slice.cut, slice.cut ? &slice.last : &w->bus->domain.position, resets);
+    answer_slice(w, &slice, stretches, !slice.cut,
+                 slice.cut ? &slice.last : &w->bus->domain.position, resets);
     buf_fini(&slice.bytes);
     free(stretches);
 }
@@ -375,20 +390,20 @@ static void serve_from_pages(struct waiting *w, struct bus_subscription **topics
     size_t n = w->request->topics_len;
     struct stretch *stretches = mem_zalloc(n * sizeof(*stretches));
     unsigned char *resets = mem_zalloc(n);
-    struct slice slice = {.bytes = BUF_INIT};
+    struct slice slice = {.bytes = BUF_INIT, .max = limit_left(w)};
     struct event_id bound = w->bus->domain.position;
     for (size_t i = 0; i < n; i++) {
         struct page *p = &w->pages[i];
         bool read = p->waiting != NULL;
         struct ring *ring = read ? &p->ring : &topics[i]->ring;
-        stretches[i] = (struct stretch){ring, ring_find(ring, &w->pos), topics[i]};
+        stretches[i] = stretch_of(ring, &w->pos, topics[i]);
         if (read && id_compare(&p->ring.top, &bound) < 0)
             bound = p->ring.top;
         if (read && p->trimmed && !w->unchecked)
             resets[i] |= RESET_TRIMMED;
     }
     gather(stretches, n, &bound, w->request, &slice);
-    answer_slice(w, &slice, false, slice.cut ? &slice.last : &bound, resets);
+    answer_slice(w, &slice, stretches, false, slice.cut ? &slice.last : &bound, resets);
     buf_fini(&slice.bytes);
     free(resets);
     free(stretches);
@@ -494,7 +509,7 @@ static void serve(struct waiting *w) {
             place(w, topics);
         if (w->pages_done && !pages_suffice(w, topics))
             pages_free(w);
-        if (w->placed && over_limit(w)) {
+        if (w->placed && limit_left(w) == 0) {
             w->reasons |= RESET_LIMIT;
             w->pos = w->bus->domain.position;
             answer_live(w);

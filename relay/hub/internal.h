@@ -21,6 +21,7 @@ struct subscription {
     struct hub_topic *topic;
     uint32_t slot;         /* index in topic->slots */
     unsigned char reasons; /* bits of enum reset_reason, to be told when it is live again */
+    bool in_hole;          /* told that it was trimmed, and nothing of it came since */
 };
 
 struct subscriber {

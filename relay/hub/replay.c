@@ -103,6 +103,13 @@ static void take_slice(struct subscriber *s, const struct bus_replayed *m) {
     }
 }
 
+/* A hole that several steps go through is told once. */
+static void note_reset(struct subscription *sub, unsigned char reset) {
+    bool known = sub->in_hole && (reset & RESET_TRIMMED) != 0;
+    sub->in_hole = (reset & RESET_TRIMMED) != 0 && (reset & REPLAY_HAS_SOME) == 0;
+    sub->reasons |= (unsigned char)(reset & ~(REPLAY_HAS_SOME | (known ? RESET_TRIMMED : 0)));
+}
+
 size_t replay_answered(struct hub *hub, struct bus_replayed *m) {
     struct replay *step;
     HASH_FIND(hh, hub->replays, &m->token, sizeof(m->token), step);
@@ -112,8 +119,8 @@ size_t replay_answered(struct hub *hub, struct bus_replayed *m) {
     drop_step(hub, step);
     free(s->start);
     s->start = NULL;
-    for (size_t i = 0; i < m->resets_len; i++)
-        s->subscriptions[i].reasons |= m->resets[i];
+    for (size_t i = 0; i < s->subscriptions_len; i++)
+        note_reset(&s->subscriptions[i], i < m->resets_len ? m->resets[i] : 0);
     if (m->resets_len > 0)
         subscriber_announce_resets(s, m->has_cursor ? &m->start : NULL);
     take_slice(s, m);

@@ -111,8 +111,9 @@ enum publish_error {
     PUBLISH_OTHER
 };
 
-/* Classify the text of an error reply, of Redis 6.2 as well as of later ones. In every case but
- * PUBLISH_OTHER nothing was stored. */
+/* Classify the text of an error reply, of Redis 6.2 as well as of later ones. Nothing was stored,
+ * where it is known; it may have been in the case of PUBLISH_OTHER, and of a user whose rights
+ * cover XADD but not the rest of what the script calls. */
 enum publish_error publish_error_kind(const char *text);
 
 /* A sentence for the publisher without a full stop: what is wrong and what to do. Static storage;

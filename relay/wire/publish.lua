@@ -121,20 +121,24 @@ end
 
 local place = birth .. '.' .. (#epoch == 1 and epoch or base36(tonumber(epoch))) .. '.'
   .. base36_ms(ms) .. '-'
-local ids = {}
-if topics == 0 then ids[1] = place .. base36(seq) end
+
+-- A user may lack the right to publish on a channel: the event is stored then, and the caller told.
+local announced, ids = '1', ''
+if topics == 0 then ids = ' ' .. place .. base36(seq) end
 for i = 1, topics do
-  local log = KEYS[2 * i]
+  local log, prev = KEYS[2 * i], prevs[i]
   seq = seq + 1
   seq_text = format('%d', seq)
-  ids[i] = place .. (seq < 10 and seq_text or base36(seq))
+  local id = place .. (seq < 10 and seq_text or base36(seq))
   -- XADD trims by one thing at a time: by count, and at every tenth event or so by age.
   local by, limit = 'MAXLEN', ARGV[5]
   if sub(time[2], -1) == '0' then by, limit = 'MINID', format('%d', math.max(0, ms - ARGV[4])) end
-  call('XADD', log, by, '~', limit, ms_text .. '-' .. seq_text,
-    'e', json, 'p', prevs[i], 'g', epoch)
+  call('XADD', log, by, '~', limit, ms_text .. '-' .. seq_text, 'e', json, 'p', prev, 'g', epoch)
   call('PEXPIRE', log, ARGV[4])
-  call('SET', KEYS[2 * i + 1], ids[i], 'PX', memory)
+  call('SET', KEYS[2 * i + 1], id, 'PX', memory)
+  local reply = redis.pcall('PUBLISH', ARGV[7 + i], 'sse1 ' .. id .. ' ' .. prev .. ' ' .. json)
+  if type(reply) == 'table' then announced = '0' end
+  ids = ids .. ' ' .. id
 end
 
 if news then
@@ -142,15 +146,5 @@ if news then
   call('HSET', KEYS[1], unpack(news))
 end
 if topics > 0 or news then call('HSET', KEYS[1], 'ms', ms_text, 'seq', seq_text) end
-
--- A user may lack the right to publish on the channel: the event is stored, and the caller told.
-local announced = '1'
-for i = 1, topics do
-  local reply = redis.pcall('PUBLISH', ARGV[7 + i],
-    'sse1 ' .. ids[i] .. ' ' .. prevs[i] .. ' ' .. json)
-  if type(reply) == 'table' then announced = '0' end
-end
-
-local answer = table.concat(ids, ' ')
-if once then call('SET', once, content .. ' ' .. announced .. ' ' .. answer, 'PX', key_ttl) end
-return announced .. ' 0 ' .. answer
+if once then call('SET', once, content .. ' ' .. announced .. ids, 'PX', key_ttl) end
+return announced .. ' 0' .. ids

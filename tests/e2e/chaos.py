@@ -390,7 +390,7 @@ class Run:
         self.faults, self.violations, self.retired = [], [], []
         self.calm, self.ending, self.over = threading.Event(), threading.Event(), threading.Event()
         self.cutting = True
-        self.readers = []
+        self.readers, self.running = [], []
         self.began = time.time()
 
     def random(self, name):
@@ -412,17 +412,23 @@ class Run:
             for relay in self.nodes.relays:
                 relay.wait_ready()
             self._storm()
+            self._finish_readers()
             self._judge()
         finally:
             self.calm.set(), self.ending.set()
-            for reader in self.readers:
-                reader.finish()
+            self._finish_readers()
             if self.nodes:
                 self.nodes.finish()
             self.redis.resume()
             self.redis.stop()
             self.over.set()
         return not self.violations
+
+    def _finish_readers(self):
+        """They remember on; once is enough."""
+        for reader in self.running:
+            reader.finish()
+        self.running = []
 
     def _make_readers(self):
         rng = self.random("readers")
@@ -439,6 +445,7 @@ class Run:
     def _storm(self):
         publishers = [Publisher(self, n, keyed=n > 0) for n in range(self.publishers)]
         self.readers = self._make_readers()
+        self.running = list(self.readers)
         nemeses = [Nemesis(self, name, pause, faults) for name, (pause, faults) in NEMESES.items()]
         for thread in [*self.readers, *publishers, *nemeses]:
             thread.start()
@@ -478,8 +485,6 @@ class Run:
         self.published += publisher.published[before:]
         with contextlib.suppress(AssertionError):
             harness.wait_until(lambda: all([r.reached() for r in self.readers]), "the end of all readers")
-        for reader in self.readers:
-            reader.finish()
 
     def _kept(self):
         """The ids that the logs hold."""

@@ -14,7 +14,7 @@
 #include "relay/wire/envelope.h"
 #include "tests/unit/unit.h"
 
-enum { PATIENCE_MS = 30000, STEP_US = 1000 };
+enum { PATIENCE_MS = 30000, STEP_US = 1000, LARGE_BYTES = 256 * 1024 * 1024 };
 
 uint64_t bus_world_deadline(void) {
     return clock_mono_ms() + PATIENCE_MS;
@@ -45,8 +45,18 @@ void bus_world_start(struct bus_world *w, const struct bus_world_options *o) {
         .node = "node",
         .redis_timeout_ms = o->redis_timeout_ms > 0 ? o->redis_timeout_ms : PATIENCE_MS,
         .linger_ms = o->linger_ms,
+        .history = PUBLISH_HISTORY_DEFAULT,
+        .ttl_ms = PUBLISH_TTL_DEFAULT_MS,
+        .memory_ms = PUBLISH_MEMORY_DEFAULT_MS,
+        .replay_limit = o->replay_limit,
+        .ring_topic_bytes = o->ring_topic_bytes > 0 ? o->ring_topic_bytes : LARGE_BYTES,
+        .ring_node_bytes = o->ring_node_bytes > 0 ? o->ring_node_bytes : LARGE_BYTES,
         .inboxes = w->inbox_list,
         .workers = BUS_WORKERS};
+    if (!o->unborn) {
+        durable_open(&w->durable, w->redis.socket);
+        durable_publish(&w->durable, NULL, NULL);
+    }
     w->bus = bus_start(&w->options, &w->figures);
 }
 
@@ -68,6 +78,7 @@ size_t bus_world_stop(struct bus_world *w) {
     }
     if (w->cli != NULL)
         redisFree(w->cli);
+    durable_close(&w->durable);
     redis_server_stop(&w->redis);
     redis_url_fini(&w->url);
     return published;
@@ -121,21 +132,46 @@ long long redis_subscribers(struct bus_world *w, const char *topic) {
 
 /* ---- a worker ---- */
 
+/* Names by blanks, each with a NUL behind; returns how many. */
+static size_t split(char *names) {
+    size_t n = 1;
+    for (; *names != '\0'; names++)
+        if (*names == ' ') {
+            *names = '\0';
+            n++;
+        }
+    return n;
+}
+
 static void send_interest(struct bus_world *w, enum bus_request_kind kind, unsigned worker,
-                          const char *topic, uint64_t serial, unsigned forms) {
+                          const char *topic, unsigned forms) {
     struct bus_subscribe *r = bus_subscribe_new(kind, topic, strlen(topic), forms);
-    r->serial = serial;
     r->base.worker = worker;
     queue_push_control(bus_requests(w->bus), &r->base.node);
 }
 
-void worker_subscribe(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial,
-                      unsigned forms) {
-    send_interest(w, BUS_SUBSCRIBE, worker, topic, serial, forms);
+void worker_subscribe(struct bus_world *w, unsigned worker, const char *topic, unsigned forms) {
+    send_interest(w, BUS_SUBSCRIBE, worker, topic, forms);
 }
 
-void worker_unsubscribe(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial) {
-    send_interest(w, BUS_UNSUBSCRIBE, worker, topic, serial, 0);
+void worker_unsubscribe(struct bus_world *w, unsigned worker, const char *topic) {
+    send_interest(w, BUS_UNSUBSCRIBE, worker, topic, 0);
+}
+
+void worker_replay(struct bus_world *w, unsigned worker, const char *topics,
+                   const struct worker_replay *replay) {
+    char *names = mem_strndup(topics, strlen(topics));
+    size_t len = strlen(topics) + 1;
+    struct bus_replay *r = bus_replay_new(split(names), len);
+    memcpy(r->names, names, len);
+    r->token = replay->token;
+    r->start = replay->start;
+    r->replayed = replay->replayed;
+    r->limit_bytes = replay->limit_bytes > 0 ? replay->limit_bytes : LARGE_BYTES;
+    r->form = replay->form;
+    r->base.worker = worker;
+    queue_push_control(bus_requests(w->bus), &r->base.node);
+    free(names);
 }
 
 void worker_publish(struct bus_world *w, unsigned worker, const char *topics, const char *data) {
@@ -148,12 +184,7 @@ void worker_publish(struct bus_world *w, unsigned worker, const char *topics, co
     p->envelope_len = envelope.len;
     p->envelope = buf_detach(&envelope);
     p->topics = mem_strndup(topics, strlen(topics));
-    p->topics_len = 1;
-    for (char *at = p->topics; *at != '\0'; at++)
-        if (*at == ' ') {
-            *at = '\0';
-            p->topics_len++;
-        }
+    p->topics_len = split(p->topics);
     queue_push_control(bus_requests(w->bus), &p->base.request.node);
 }
 
@@ -172,32 +203,37 @@ struct bus_message *worker_next(struct bus_world *w, unsigned worker) {
 void message_free(struct bus_message *m) {
     if (m->kind == BUS_EVENT)
         bus_event_unref((struct bus_event *)m);
+    else if (m->kind == BUS_REPLAYED)
+        bus_replayed_free((struct bus_replayed *)m);
     else if (m->kind == BUS_PUBLISHED)
         bus_publish_free((struct bus_publish *)m);
     else
         free(m);
 }
 
-static struct bus_topic *expect_topic(struct bus_world *w, unsigned worker,
-                                      enum bus_message_kind kind, const char *topic) {
-    struct bus_topic *m = (struct bus_topic *)worker_next(w, worker);
-    assert_int_equal(m->base.kind, kind);
+void expect_gap(struct bus_world *w, unsigned worker, const char *topic, unsigned reasons) {
+    struct bus_gap *m = (struct bus_gap *)worker_next(w, worker);
+    assert_int_equal(m->base.kind, BUS_GAP);
     assert_int_equal(m->topic_len, strlen(topic));
     assert_memory_equal(m->topic, topic, m->topic_len);
-    return m;
-}
-
-void expect_confirmed(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial,
-                      unsigned forms, bool live_gap) {
-    struct bus_topic *m = expect_topic(w, worker, BUS_CONFIRMED, topic);
-    assert_int_equal(m->serial, serial);
-    assert_int_equal(m->forms, forms);
-    assert_int_equal(m->live_gap, live_gap);
+    assert_int_equal(m->reasons, reasons);
     free(m);
 }
 
-void expect_gap(struct bus_world *w, unsigned worker, const char *topic) {
-    free(expect_topic(w, worker, BUS_GAP, topic));
+struct bus_replayed *expect_replayed(struct bus_world *w, unsigned worker, uint64_t token) {
+    struct bus_replayed *m = (struct bus_replayed *)worker_next(w, worker);
+    assert_int_equal(m->base.kind, BUS_REPLAYED);
+    assert_int_equal(m->token, token);
+    return m;
+}
+
+void expect_live(struct bus_world *w, unsigned worker, const char *topics) {
+    worker_replay(w, worker, topics, &(struct worker_replay){.token = 77});
+    struct bus_replayed *m = expect_replayed(w, worker, 77);
+    assert_true(m->live);
+    assert_null(m->slice);
+    assert_int_equal(m->resets_len, 0);
+    bus_replayed_free(m);
 }
 
 void expect_event(struct bus_world *w, unsigned worker, const char *topic, const char *data) {
@@ -214,12 +250,6 @@ void expect_event(struct bus_world *w, unsigned worker, const char *topic, const
         assert_memory_equal(s.bytes, expected, s.len);
     }
     bus_event_unref(e);
-}
-
-void expect_lost(struct bus_world *w, unsigned worker) {
-    struct bus_message *m = worker_next(w, worker);
-    assert_int_equal(m->kind, BUS_LOST);
-    free(m);
 }
 
 int expect_published(struct bus_world *w, unsigned worker) {

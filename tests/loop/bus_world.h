@@ -11,6 +11,7 @@
 #include "relay/bus/bus.h"
 #include "relay/bus/message.h"
 #include "relay/redis/url.h"
+#include "tests/loop/durable.h"
 #include "tests/loop/redis_server.h"
 
 enum {
@@ -22,8 +23,11 @@ enum {
 
 struct bus_world_options {
     uint64_t linger_ms;
-    uint64_t redis_timeout_ms; /* 0: long */
-    size_t inbox_limit;        /* of the first worker, in messages; 0: none */
+    uint64_t redis_timeout_ms;                /* 0: long */
+    size_t inbox_limit;                       /* of the first worker, in messages; 0: none */
+    size_t ring_topic_bytes, ring_node_bytes; /* 0: large */
+    uint64_t replay_limit;                    /* 0: none */
+    bool unborn; /* the domain has no clock before the bus gives it one */
 };
 
 struct bus_world {
@@ -36,6 +40,7 @@ struct bus_world {
     struct queue *inbox_list[BUS_WORKERS];
     struct queue_node *taken[BUS_WORKERS]; /* from the inbox, and not looked at yet */
     struct redisContext *cli;
+    struct durable durable; /* a publisher; its calls began the clock */
 };
 
 /* Start Redis and the bus. The bus's connections may not be there yet. */
@@ -55,9 +60,19 @@ long long redis_subscribers(struct bus_world *w, const char *topic);
 
 /* ---- a worker ---- */
 
-void worker_subscribe(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial,
-                      unsigned forms);
-void worker_unsubscribe(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial);
+void worker_subscribe(struct bus_world *w, unsigned worker, const char *topic, unsigned forms);
+void worker_unsubscribe(struct bus_world *w, unsigned worker, const char *topic);
+/* Ask for a step of a replay of these topics, by blanks; what is 0 here has a value that is in
+ * nobody's way. */
+struct worker_replay {
+    uint64_t token;
+    struct cursor_request start;
+    size_t limit_bytes;
+    uint64_t replayed;
+    enum frame_form form;
+};
+void worker_replay(struct bus_world *w, unsigned worker, const char *topics,
+                   const struct worker_replay *replay);
 /* Topics by blanks. */
 void worker_publish(struct bus_world *w, unsigned worker, const char *topics, const char *data);
 
@@ -65,12 +80,14 @@ void worker_publish(struct bus_world *w, unsigned worker, const char *topics, co
 struct bus_message *worker_next(struct bus_world *w, unsigned worker);
 void message_free(struct bus_message *m);
 
+/* Ask for a replay from now on, and expect its answer next: live, nothing missed. */
+void expect_live(struct bus_world *w, unsigned worker, const char *topics);
+
 /* The next message is this one. */
-void expect_confirmed(struct bus_world *w, unsigned worker, const char *topic, uint64_t serial,
-                      unsigned forms, bool live_gap);
 void expect_event(struct bus_world *w, unsigned worker, const char *topic, const char *data);
-void expect_gap(struct bus_world *w, unsigned worker, const char *topic);
-void expect_lost(struct bus_world *w, unsigned worker);
+void expect_gap(struct bus_world *w, unsigned worker, const char *topic, unsigned reasons);
+/* The caller frees it. */
+struct bus_replayed *expect_replayed(struct bus_world *w, unsigned worker, uint64_t token);
 int expect_published(struct bus_world *w, unsigned worker); /* its status */
 
 /* Wait until a condition holds. */

@@ -21,11 +21,17 @@ enum { PATIENCE_MS = 30000 };
 
 /* ---- the bus ---- */
 
-static void confirm(struct world *w, const struct bus_subscribe *r) {
-    struct bus_topic *m = bus_topic_new(BUS_CONFIRMED, r->topic, r->topic_len);
-    m->serial = r->serial;
-    m->forms = r->forms;
+static void answer_live(struct world *w, struct bus_replay *r) {
+    struct bus_replayed *m = bus_replayed_new(r->token, 0);
+    m->live = true;
     hub_receive(w->hub, &m->base);
+    free(r);
+}
+
+void world_go_live(struct world *w) {
+    for (size_t i = 0; i < w->replays_len; i++)
+        answer_live(w, w->replays[i]);
+    w->replays_len = 0;
 }
 
 static void take_request(void *ctx, struct bus_request *r) {
@@ -33,24 +39,14 @@ static void take_request(void *ctx, struct bus_request *r) {
     if (r->kind == BUS_PUBLISH) {
         assert_true(w->publishes_len < WORLD_REQUESTS);
         w->publishes[w->publishes_len++] = (struct bus_publish *)r;
-    } else if (r->kind == BUS_UNSUBSCRIBE) {
-        free(r);
+    } else if (r->kind == BUS_REPLAY && w->holds_replays) {
+        assert_true(w->replays_len < WORLD_REQUESTS);
+        w->replays[w->replays_len++] = (struct bus_replay *)r;
+    } else if (r->kind == BUS_REPLAY) {
+        answer_live(w, (struct bus_replay *)r);
     } else {
-        assert_true(w->subscribes_len < WORLD_REQUESTS);
-        w->subscribes[w->subscribes_len++] = (struct bus_subscribe *)r;
-        if (!w->holds_confirmations)
-            confirm(w, (struct bus_subscribe *)r);
+        free(r);
     }
-}
-
-void world_confirm(struct world *w, const char *topic) {
-    const struct bus_subscribe *latest = NULL;
-    for (size_t i = 0; i < w->subscribes_len; i++)
-        if (w->subscribes[i]->topic_len == strlen(topic) &&
-            memcmp(w->subscribes[i]->topic, topic, strlen(topic)) == 0)
-            latest = w->subscribes[i];
-    assert_non_null(latest);
-    confirm(w, latest);
 }
 
 void world_event_bytes(struct world *w, const char *topic, const void *data, size_t len) {
@@ -71,6 +67,12 @@ void world_answer_publish(struct world *w, int status) {
     memmove(w->publishes, w->publishes + 1, --w->publishes_len * sizeof(w->publishes[0]));
     p->status = status;
     p->base.answer.kind = BUS_PUBLISHED;
+    if (p->durable && status == RELAY_OK) {
+        struct buf ids = BUF_INIT;
+        for (size_t i = 0; i < p->topics_len; i++)
+            buf_append(&ids, WORLD_ID, sizeof(WORLD_ID));
+        p->ids = buf_detach(&ids);
+    }
     server_published(w->server, p);
 }
 
@@ -104,7 +106,7 @@ void world_start(struct world *w, const struct world_options *o) {
     memset(w, 0, sizeof(*w));
     w->routes[0] = (struct http_route){"/page", fill_page, NULL};
     w->routes[1] = (struct http_route){"/large", fill_large, NULL};
-    w->holds_confirmations = o->holds_confirmations;
+    w->holds_replays = o->holds_replays;
     w->shared.max_connections = (unsigned) or (o->max_connections, 1000);
     struct hub_options hub = {.outbox_limit_bytes = or (o->outbox_limit_bytes, 64 * 1024 * 1024),
                               .heartbeat_ms = or (o->heartbeat_ms, 3600 * 1000),
@@ -158,8 +160,8 @@ void world_stop(struct world *w) {
     hub_free(w->hub);
     assert_int_equal(uv_loop_close(&w->loop), 0);
     listener_fini(&w->listener);
-    for (size_t i = 0; i < w->subscribes_len; i++)
-        free(w->subscribes[i]);
+    for (size_t i = 0; i < w->replays_len; i++)
+        free(w->replays[i]);
 }
 
 void world_pump(struct world *w) {

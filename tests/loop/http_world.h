@@ -26,7 +26,7 @@ struct world_options {
     unsigned max_connections;
     uint64_t max_age_ms;
     uint64_t heartbeat_ms;
-    bool holds_confirmations; /* SUBSCRIBE is answered by world_confirm() alone */
+    bool holds_replays; /* they are answered by world_go_live() alone */
 };
 
 struct world {
@@ -39,9 +39,9 @@ struct world {
     struct server *server;
     struct http_route routes[3];
     uint64_t skew_ms; /* how far the clock was put forward */
-    bool holds_confirmations;
-    struct bus_subscribe *subscribes[WORLD_REQUESTS]; /* all that came */
-    size_t subscribes_len;
+    bool holds_replays;
+    struct bus_replay *replays[WORLD_REQUESTS]; /* not answered yet, oldest first */
+    size_t replays_len;
     struct bus_publish *publishes[WORLD_REQUESTS]; /* not answered yet, oldest first */
     size_t publishes_len;
     int closed; /* how often server_close() reported */
@@ -74,11 +74,13 @@ void world_skip(struct world *w, uint64_t ms);
 
 /* ---- the bus ---- */
 
-void world_confirm(struct world *w, const char *topic);
+/* Answer all replays that were held: nothing was missed, and from here on events follow. */
+void world_go_live(struct world *w);
 void world_event(struct world *w, const char *topic, const char *data);
 void world_event_bytes(struct world *w, const char *topic, const void *data, size_t len);
 
-/* Answer the oldest publish. */
+/* Answer the oldest publish; a durable event has WORLD_ID in each topic then. */
+#define WORLD_ID "birth.1.a-0"
 void world_answer_publish(struct world *w, int status);
 
 /* ---- a client ---- */

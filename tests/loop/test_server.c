@@ -43,11 +43,11 @@ static size_t count(const struct buf *bytes, const char *text) {
 
 /* ---- streams ---- */
 
-static void test_a_stream_opens_before_redis_confirms(void **state) {
+static void test_a_stream_opens_before_the_bus_answers(void **state) {
     struct world w;
     struct client c;
     (void)state;
-    world_start(&w, &(struct world_options){.holds_confirmations = true});
+    world_start(&w, &(struct world_options){.holds_replays = true});
     client_open(&c, &w, 0);
     client_stream(&c, "a,b");
     assert_true(client_has(&c, "HTTP/1.1 200 OK\r\n"));
@@ -55,9 +55,8 @@ static void test_a_stream_opens_before_redis_confirms(void **state) {
     assert_true(client_has(&c, "Cache-Control: no-cache, no-store, no-transform\r\n"));
     assert_true(client_has(&c, "Vary: Origin\r\n"));
     assert_false(client_has(&c, "Content-Length"));
-    world_confirm(&w, "a");
     world_event(&w, "a", "early");
-    world_confirm(&w, "b");
+    world_go_live(&w);
     world_event(&w, "b", "1\r2");
     client_expect(&c, "data: 2\n\n");
     expect_body(&c, LIVE("\"a\",\"b\"") "data: 1\ndata: 2\n\n");
@@ -376,7 +375,7 @@ static void test_a_drain_ends_streams_and_idle_connections(void **state) {
     client_expect_end(&idle); /* turned away, and asked to come back soon */
     expect_body(&idle, "");
     world_answer_publish(&w, RELAY_OK);
-    client_expect(&busy, "\"t\":null");
+    client_expect(&busy, "\"t\":\"" WORLD_ID "\"");
     assert_true(client_has(&busy, "Connection: close\r\n"));
     world_skip(&w, 1000);
     client_expect_end(&stream);
@@ -421,7 +420,7 @@ static void test_what_the_kernel_accepted_is_answered(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_stream_opens_before_redis_confirms),
+        cmocka_unit_test(test_a_stream_opens_before_the_bus_answers),
         cmocka_unit_test(test_http10_is_not_chunked_and_ends_with_the_connection),
         cmocka_unit_test(test_partial_writes_lose_and_double_nothing),
         cmocka_unit_test(test_a_burst_does_not_overrun_a_client_that_keeps_up),

@@ -41,13 +41,13 @@ static void reach_responding(struct client *c) {
     client_send(c, GET("/large") GET("/page"));
 }
 
-static void reach_unconfirmed(struct client *c) {
-    client_stream(c, "not-confirmed");
+static void reach_replaying(struct client *c) {
+    client_stream(c, "t");
 }
 
 static void reach_live(struct client *c) {
     client_stream(c, "t");
-    world_confirm(c->world, "t");
+    world_go_live(c->world);
     client_expect(c, "relay.live");
 }
 
@@ -62,9 +62,9 @@ static void reach_lagging(struct client *c) {
     }
 }
 
-static void reach_lost(struct client *c) {
+static void reach_gap(struct client *c) {
     reach_live(c);
-    hub_receive(c->world->hub, bus_lost_new());
+    hub_receive(c->world->hub, &bus_gap_new("t", 1, RESET_LIVE)->base);
 }
 
 /* The last bytes of the stream wait behind a full socket. */
@@ -89,17 +89,17 @@ static const struct {
     {"half a body", reach_half_a_body, CONN_READING},
     {"waiting", reach_waiting, CONN_WAITING},
     {"responding", reach_responding, CONN_RESPONDING},
-    {"unconfirmed", reach_unconfirmed, CONN_STREAMING},
+    {"replaying", reach_replaying, CONN_STREAMING},
     {"live", reach_live, CONN_STREAMING},
     {"lagging", reach_lagging, CONN_STREAMING},
-    {"lost", reach_lost, CONN_STREAMING},
+    {"gap", reach_gap, CONN_STREAMING},
     {"lingering", reach_lingering, CONN_LINGERING},
     {"finishing", reach_finishing, CONN_FINISHING}, /* last: it drains the hub */
 };
 enum { STATES = sizeof(states) / sizeof(states[0]) };
 
 static const struct world_options tight = {
-    .outbox_limit_bytes = 4096, .send_buffer_bytes = 4096, .holds_confirmations = true};
+    .outbox_limit_bytes = 4096, .send_buffer_bytes = 4096, .holds_replays = true};
 
 /* A new connection, which is the first of the server's list, in state @i. */
 static void reach(struct world *w, struct client *c, size_t i) {
@@ -172,8 +172,8 @@ static void test_deadlines_end_each_state(void **state) {
         world_skip(&w, WORLD_IDLE_MS + WORLD_WRITE_MS);
         pump(&w);
         world_skip(&w, WORLD_IDLE_MS); /* a 408 that lingers, too */
-        bool stays = states[i].reach == reach_waiting || states[i].reach == reach_unconfirmed ||
-                     states[i].reach == reach_live || states[i].reach == reach_lost;
+        bool stays = states[i].reach == reach_waiting || states[i].reach == reach_replaying ||
+                     states[i].reach == reach_live || states[i].reach == reach_gap;
         if (server_connections(w.server) != stays)
             fail_msg("\"%s\" after all deadlines", states[i].name);
         world_stop(&w);
@@ -216,8 +216,8 @@ static void step_stream(struct life *l) {
     client_send(&l->c, "ic=t HTTP/1.1\r\nHost: localhost\r\n\r\n");
 }
 
-static void step_confirm(struct life *l) {
-    world_confirm(&l->w, "t");
+static void step_go_live(struct life *l) {
+    world_go_live(&l->w);
 }
 
 static void step_event(struct life *l) {
@@ -259,7 +259,7 @@ static void (*const steps[])(struct life *) = {
     step_rest_of_body_and_another,
     step_answer,
     step_stream,
-    step_confirm,
+    step_go_live,
     step_event,
     step_turn,
     step_event,
@@ -278,7 +278,7 @@ static void test_the_server_closes_right_after_each_step(void **state) {
     for (int looks = 0; looks < 2; looks++) {
         for (int k = 0; k <= STEPS; k++) {
             struct life l = {.c = {.fd = -1}};
-            world_start(&l.w, &(struct world_options){.holds_confirmations = true});
+            world_start(&l.w, &(struct world_options){.holds_replays = true});
             for (int i = 0; i < k; i++) {
                 if (i > 0)
                     pump(&l.w);

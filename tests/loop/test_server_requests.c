@@ -10,6 +10,8 @@
 
 #define REQUEST(method, target) method " " target " HTTP/1.1\r\nHost: localhost\r\n"
 #define GET(target) REQUEST("GET", target) "\r\n"
+#define POST_LIVE(body_len, body)                                                                  \
+    REQUEST("POST", "/sse?topic=t&live") "Content-Length: " body_len "\r\n\r\n" body
 #define POST(body_len, body)                                                                       \
     REQUEST("POST", "/sse?topic=t") "Content-Length: " body_len "\r\n\r\n" body
 
@@ -51,7 +53,7 @@ static void test_what_is_behind_a_publish_waits_for_its_answer(void **state) {
     (void)state;
     world_start(&w, &(struct world_options){0});
     client_open(&c, &w, 0);
-    client_send(&c, POST("5", "hello") POST("3", "bye") GET("/page"));
+    client_send(&c, POST_LIVE("5", "hello") POST("3", "bye") GET("/page"));
     for (int i = 0; i < 5; i++)
         world_pump(&w);
     client_read(&c);
@@ -64,10 +66,13 @@ static void test_what_is_behind_a_publish_waits_for_its_answer(void **state) {
     client_expect(&c, "{\"ids\":{\"t\":null}}\n");
     assert_false(client_has(&c, "page"));
     assert_int_equal(w.publishes_len, 1);
+    assert_true(w.publishes[0]->durable);
+    assert_int_equal(w.publishes[0]->event.data_len, 3);
+    assert_memory_equal(w.publishes[0]->event.data, "bye", 3);
     client_forget(&c);
     world_answer_publish(&w, RELAY_OK);
     client_expect(&c, "\r\n\r\npage");
-    assert_true(client_has(&c, "{\"ids\":{\"t\":null}}\n"));
+    assert_true(client_has(&c, "{\"ids\":{\"t\":\"" WORLD_ID "\"}}\n"));
     client_close(&c);
     world_stop(&w);
 }

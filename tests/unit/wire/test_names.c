@@ -78,6 +78,17 @@ static void no_topic_has_the_channel_of_a_probe(void **state) {
     buf_fini(&b);
 }
 
+static void keys_carry_the_tag(void **state) {
+    (void)state;
+    struct buf out = BUF_INIT;
+    names_clock(&out, "sse", "0");
+    names_log(&out, ",p", "12", "a:b", 3);
+    names_last(&out, ",sse", "0", "ax", 1);
+    names_once(&out, ",sse", "0", "k", 1);
+    assert_string_equal(out.data, "sse:{0}:clock,p:{12}:log:a:b,sse:{0}:last:a,sse:{0}:once:k");
+    buf_fini(&out);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prefix_is_letters_digits_and_three_signs),
@@ -85,6 +96,7 @@ int main(void) {
         cmocka_unit_test(other_channels_have_no_topic),
         cmocka_unit_test(names_are_appended),
         cmocka_unit_test(no_topic_has_the_channel_of_a_probe),
+        cmocka_unit_test(keys_carry_the_tag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

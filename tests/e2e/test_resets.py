@@ -1,0 +1,378 @@
+"""Resets: each reason by a real cause, told in-band, with the id from which the stream goes on; and whatever comes as a
+cursor is answered with 200 and a reset, never with an error that kills an EventSource.
+"""
+
+import json
+import re
+import tempfile
+import urllib.parse
+
+import pytest
+from checker import parse_id
+from harness import Redis, publish_until_received, wait_until
+from test_publish_durable import log_of, post
+from test_resume import come_back, node, numbers_until, publish, publish_lines  # noqa: F401 (a fixture)
+
+NODE = 100  # Redis trims a log by whole nodes of so many entries
+
+
+def wait_reset(stream, reason, *topics):
+    """The next reset, which has to be this one; its id."""
+    reset = stream.wait_name("relay.reset")
+    assert json.loads(reset.data) == {"topics": list(topics), "reason": reason}
+    assert reset.id
+    return reset.id
+
+
+def goes_on(stream, relay, topic, data="after"):
+    """A stream that lives: the next event comes, above the reset."""
+    relay_id = publish(relay, topic, data)
+    event = stream.wait_data(data)
+    assert event.id == relay_id
+    return event
+
+
+def resets(stream):
+    return [json.loads(e.data) for e in stream.named("relay.reset")]
+
+
+# ---- trimmed ----
+
+
+def test_trimmed_by_count(node, topic):  # noqa: F811
+    """history=10: a client that was away for longer gets what there is, and is told that there was more."""
+    cursor = post(node, f"topic={topic}&history=10", b"0")[topic]
+    for n in range(1, 3 * NODE):
+        post(node, f"topic={topic}&history=10", str(n).encode())
+    with come_back(node, topic, cursor) as stream:
+        assert wait_reset(stream, "trimmed", topic) == cursor
+        stream.wait_data(str(3 * NODE - 1))
+        numbers = [int(e.data) for e in stream.named("message")]
+        assert numbers == list(range(numbers[0], 3 * NODE)) and 1 < numbers[0]
+        assert goes_on(stream, node, topic) and len(resets(stream)) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--ring-topic", "4KiB"], ["--linger", "0s"]], ids=["", "logs", "forgotten"])
+def test_trimmed_by_hand(start_relay, own_redis, topic, options):
+    """XTRIM: the reset names the topic that lost something and no other; a cursor behind the loss gets none."""
+    relay = start_relay("--allow-anonymous-publish", *options, redis_url=own_redis.url).wait_ready()
+    whole, cut = f"{topic}.whole", f"{topic}.cut"
+    ids = [publish(relay, name, n) for n in range(50) for name in (whole, cut)]
+    own_redis("XTRIM", f"sse:{{0}}:log:{cut}", "MAXLEN", "=", "10")
+    with come_back(relay, f"{whole},{cut}", ids[21]) as stream:
+        wait_reset(stream, "trimmed", cut)
+        goes_on(stream, relay, cut)
+        expected = [n for n in range(11, 50) for name in (whole, cut) if name == whole or n >= 40]
+        assert [int(e.data) for e in stream.named("message")[:-1]] == expected
+        assert len(resets(stream)) == 1
+    # ids[78] is event 39 of `whole`: event 39 of `cut` is gone. ids[79] is that one: nothing is missing behind it.
+    with come_back(relay, f"{whole},{cut}", ids[78]) as stream:
+        wait_reset(stream, "trimmed", cut)
+    with come_back(relay, f"{whole},{cut}", ids[79]) as stream:
+        goes_on(stream, relay, cut, "again")
+        assert not resets(stream) and [e.data for e in stream.named("message")][:2] == ["40", "40"]
+
+
+@pytest.mark.parametrize("last_too", [False, True], ids=["log", "log and last"])
+def test_log_that_vanished(start_relay, own_redis, topic, last_too):
+    """DEL of the log, and of the topic's last id too: a reset, never silence."""
+    relay = start_relay("--allow-anonymous-publish", "--linger", "0s", redis_url=own_redis.url).wait_ready()
+    ids = [publish(relay, topic, n) for n in range(5)]
+    own_redis("DEL", f"sse:{{0}}:log:{topic}")
+    if last_too:
+        own_redis("DEL", f"sse:{{0}}:last:{topic}")
+        own_redis("HSET", "sse:{0}:clock", "memory", "1")  # a cursor of before is older than what Redis remembers
+        relay = start_relay("--allow-anonymous-publish", redis_url=own_redis.url).wait_ready()
+    with come_back(relay, topic, ids[2]) as stream:
+        wait_reset(stream, "trimmed", topic)
+        own_redis("HSET", "sse:{0}:clock", "memory", str(7 * 24 * 3600 * 1000))
+        goes_on(stream, relay, topic)
+        assert len(stream.named("message")) == 1
+    if not last_too:
+        with come_back(relay, topic, ids[4]) as stream:
+            goes_on(stream, relay, topic, "again")
+            assert not resets(stream)
+
+
+def test_all_was_seen_before_it_was_trimmed(node, own_redis, topic):  # noqa: F811
+    """A cursor at the last event is complete though the log is empty."""
+    cursor = publish(node, topic, 1, 2)
+    own_redis("XTRIM", f"sse:{{0}}:log:{topic}", "MAXLEN", "=", "0")
+    with come_back(node, topic, cursor) as stream:
+        goes_on(stream, node, topic)
+        assert not resets(stream)
+
+
+# ---- birth ----
+
+
+def test_flushall(node, own_redis, topic):  # noqa: F811
+    """Another birth of the clock: whoever is connected is told, and whoever comes back with an old cursor."""
+    with node.live(topic) as stream:
+        old = publish(node, topic, 1)
+        stream.wait_data("1")
+        own_redis("FLUSHALL")
+        new = publish(node, topic, 2)
+        assert parse_id(new)[0] != parse_id(old)[0]
+        at = wait_reset(stream, "birth", topic)
+        assert parse_id(at)[0] == parse_id(new)[0]
+        goes_on(stream, node, topic)
+        assert len(resets(stream)) == 1
+    with come_back(node, topic, old) as stream:
+        wait_reset(stream, "birth", topic)
+        goes_on(stream, node, topic, "again")
+
+
+def test_cursor_of_another_deployment(node, topic):  # noqa: F811
+    """Of another birth: told, and from now on."""
+    publish(node, topic, 1)
+    with come_back(node, topic, "elsewhere.1.mf0000-0") as stream:
+        wait_reset(stream, "birth", topic)
+        stream.wait_live()
+        goes_on(stream, node, topic)
+        assert len(stream.named("message")) == 1
+
+
+def test_cursor_on_a_redis_that_is_new(node, topic):  # noqa: F811
+    with come_back(node, topic, "elsewhere.1.mf0000-0") as stream:
+        assert stream.wait_name("relay.reset").data == json.dumps(
+            {"topics": [topic], "reason": "birth"}, separators=(",", ":")
+        )
+        goes_on(stream, node, topic)
+
+
+# ---- limit ----
+
+
+def test_replay_limit(start_relay, own_redis, topic):
+    """--replay-limit: a reconnect that would bring more is told, and goes on from now."""
+    relay = start_relay("--allow-anonymous-publish", "--replay-limit", "100", redis_url=own_redis.url).wait_ready()
+    cursor = publish(relay, topic, -1)
+    publish_lines(own_redis, topic, range(500))
+    with come_back(relay, topic, cursor) as stream:
+        at = wait_reset(stream, "limit", topic)
+        event = goes_on(stream, relay, topic)
+        assert parse_id(event.id) > parse_id(at) and len(resets(stream)) == 1
+        numbers = [int(e.data) for e in stream.named("message")[:-1]]
+        assert numbers == list(range(len(numbers))), "what did come came from the beginning and without a hole"
+    recent = [publish(relay, topic, n) for n in range(50)]
+    with come_back(relay, topic, recent[0]) as stream:
+        assert numbers_until(stream, 49)[-49:] == list(range(1, 50)) and not resets(stream)
+
+
+# ---- failover ----
+
+
+class Pair:
+    """A master and its replica; the replica's link goes through a proxy, and so does the relay's."""
+
+    def __init__(self, directories, proxy_to):
+        self.master = Redis(directories[0])
+        self.link = proxy_to(("127.0.0.1", self.master.port))
+        self.replica = Redis(directories[1], "--replicaof", f"127.0.0.1 {self.link.port}")
+        self.front = proxy_to(("127.0.0.1", self.master.port))
+        self.url = f"redis://127.0.0.1:{self.front.port}"
+        wait_until(lambda: b"master_link_status:up" in self.replica("INFO", "replication"), "the replica")
+
+    def replicated(self):
+        """Until the replica has all that the master has now."""
+        wanted = self.offset(self.master)
+        wait_until(lambda: self.offset(self.replica) >= wanted, "the replica's offset")
+
+    @staticmethod
+    def offset(server):
+        return int(re.search(rb"(?:master|slave)_repl_offset:(\d+)", server("INFO", "replication"))[1])
+
+    def fail_over(self):
+        """The master is gone, and what the replica has not got with it; the relay finds the replica in its place."""
+        self.master.pause()
+        self.link.close()
+        self.replica("REPLICAOF", "NO", "ONE")
+        self.front.upstream = ("127.0.0.1", self.replica.port)
+        self.front.cut()
+
+    def stop(self):
+        self.master.resume()
+        self.master.stop()
+        self.replica.stop()
+
+
+@pytest.fixture
+def pair(proxy_to):
+    with tempfile.TemporaryDirectory(dir="/tmp") as one, tempfile.TemporaryDirectory(dir="/tmp") as two:
+        made = Pair((one, two), proxy_to)
+        yield made
+        made.stop()
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 5000], ids=["", "clock behind"])
+def test_failover_that_lost_a_tail(start_relay, pair, topic, ahead_ms):
+    """A promoted replica without the tail that clients have seen, its clock behind by seconds: who saw the tail is told,
+    who did not misses nothing, and no id comes again for other content."""
+    options = ["--allow-anonymous-publish", "--redis-timeout", "1s"]
+    relay = start_relay(*options, redis_url=pair.url).wait_ready()
+    publish(relay, topic, 0)
+    if ahead_ms:  # the old master's clock ran ahead, so ids of now are in the future of the new one
+        ms = int(pair.master("HGET", "sse:{0}:clock", "ms"))
+        pair.master("HSET", "sse:{0}:clock", "ms", ms + ahead_ms)
+    kept = publish(relay, topic, 1, 2)
+    pair.replicated()
+    pair.link.silence()
+    with relay.live(topic) as stream:
+        lost = [publish(relay, topic, f"lost {n}") for n in range(20)]
+        stream.wait_data("lost 19")
+        pair.fail_over()
+        wait_until(lambda: relay.post(f"/sse?topic={topic}", b"3").status == 200, "a publish after the failover")
+        at = wait_reset(stream, "failover", topic)
+        assert parse_id(at) <= parse_id(kept) or parse_id(at)[1] > parse_id(kept)[1]
+        goes_on(stream, relay, topic, "4")
+        events = stream.named("message")
+        assert [e.data for e in events] == [f"lost {n}" for n in range(20)] + ["3", "4"]
+        ids = [parse_id(e.id) for e in events]
+        assert ids == sorted(set(ids)) and len(resets(stream)) == 1
+    with come_back(relay, topic, kept) as stream:
+        assert numbers_until(stream, 4) == [3, 4] and not resets(stream)
+    for cursor in (lost[0], lost[-1]):
+        with come_back(relay, topic, cursor) as stream:
+            wait_reset(stream, "failover", topic)
+            stream.wait_data("4")
+            assert [e.data for e in stream.named("message")] == ["3", "4"] and len(resets(stream)) == 1
+
+
+def test_failover_that_lost_nothing(start_relay, pair, topic):
+    """Nobody is told anything."""
+    relay = start_relay("--allow-anonymous-publish", "--redis-timeout", "1s", redis_url=pair.url).wait_ready()
+    with relay.live(topic) as stream:
+        publish(relay, topic, 1, 2)
+        stream.wait_data("2")
+        pair.replicated()
+        pair.fail_over()
+        wait_until(lambda: relay.post(f"/sse?topic={topic}", b"3").status == 200, "a publish after the failover")
+        assert numbers_until(stream, 3) == [1, 2, 3]
+        first = stream.named("message")[0].id
+    with come_back(relay, topic, first) as stream:
+        assert numbers_until(stream, 3) == [2, 3]
+
+
+def test_restart_from_an_old_file(start_relay, own_redis, topic):
+    """SAVE, some events more, kill -9: Redis comes back with what it had saved."""
+    relay = start_relay("--allow-anonymous-publish", "--redis-timeout", "1s", redis_url=own_redis.url).wait_ready()
+    with relay.live(topic) as stream:
+        kept = publish(relay, topic, 1, 2)
+        own_redis("SAVE")
+        lost = publish(relay, topic, "lost")
+        stream.wait_data("lost")
+        own_redis.stop()
+        own_redis.start()
+        assert len(log_of(own_redis, topic)) == 2
+        wait_until(lambda: relay.post(f"/sse?topic={topic}", b"3").status == 200, "a publish after the restart")
+        wait_reset(stream, "failover", topic)
+        stream.wait_data("3")
+        assert [e.data for e in stream.named("message")] == ["1", "2", "lost", "3"]
+    with come_back(relay, topic, kept) as stream:
+        assert numbers_until(stream, 3) == [3]
+    with come_back(relay, topic, lost) as stream:
+        wait_reset(stream, "failover", topic)
+        stream.wait_data("3")
+
+
+# ---- live ----
+
+
+def test_live_events_that_were_dropped(node, own_redis, topic):  # noqa: F811
+    """A lost connection on a topic that carried live events: told, and the durable ones of the same topic come anyway."""
+    with node.live(topic) as stream:
+        publish_until_received(own_redis, stream, topic, "live")
+        publish(node, topic, 1)
+        stream.wait_data("1")
+        own_redis("CLIENT", "KILL", "TYPE", "pubsub")
+        publish(node, topic, 2, 3)
+        stream.read_until(lambda: resets(stream) and stream.named("message")[-1].data == "3")
+        assert resets(stream) == [{"topics": [topic], "reason": "live"}]
+        assert [e.data for e in stream.named("message") if e.data != "live"] == ["1", "2", "3"]
+
+
+# ---- cursors that are none ----
+
+BAD = {
+    "malformed": "not-an-id",
+    "number": "12345",
+    "dots": "...",
+    "of another form": "1600000000000-0",
+    "10 KB": "x" * 10240,
+    "10 KB of digits": "b.1." + "9" * 10240 + "-0",
+    "control": "a\tb",
+    "quotes": "\"'<>&",
+    "huge numbers": "b.zzzzzzzzzzzzz.zzzzzzzzzzzzz-zzzzzzzzzzzzz",
+}
+
+
+@pytest.mark.parametrize("way", ["header", "query"])
+@pytest.mark.parametrize("cursor", BAD.values(), ids=BAD.keys())
+def test_bad_cursor(node, topic, cursor, way):  # noqa: F811
+    """200, a reset, and then the stream as from now on."""
+    publish(node, topic, 1)
+    if way == "header":
+        stream = come_back(node, topic, cursor)
+    else:
+        stream = node.stream(f"/sse?topic={topic}&lastEventId={urllib.parse.quote(cursor, safe='')}")
+    with stream:
+        assert stream.head.status == 200
+        wait_reset(stream, "birth", topic)
+        stream.wait_live()
+        goes_on(stream, node, topic)
+        assert len(stream.named("message")) == 1 and len(resets(stream)) == 1
+
+
+@pytest.mark.parametrize("field", [1, 2, 3], ids=["epoch", "ms", "seq"])
+def test_cursor_from_the_future(node, topic, field):  # noqa: F811
+    """Above everything that was ever published: what it saw is gone, as after a failover."""
+    parts = list(parse_id(publish(node, topic, 1)))
+    parts[field] += 1000
+    cursor = f"{parts[0]}.{base36(parts[1])}.{base36(parts[2])}-{base36(parts[3])}"
+    with come_back(node, topic, cursor) as stream:
+        at = wait_reset(stream, "failover", topic)
+        event = goes_on(stream, node, topic)
+        assert parse_id(at)[1:] < parse_id(event.id)[1:] and len(resets(stream)) == 1
+
+
+def base36(number):
+    digits = ""
+    while number or not digits:
+        number, digit = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return digits
+
+
+@pytest.mark.parametrize("way", ["header", "query"])
+def test_empty_cursor(node, topic, way):  # noqa: F811
+    """None at all: from now on, without a word."""
+    publish(node, topic, 1)
+    stream = come_back(node, topic, "") if way == "header" else node.stream(f"/sse?topic={topic}&lastEventId=")
+    with stream:
+        stream.wait_live()
+        goes_on(stream, node, topic)
+        assert len(stream.named("message")) == 1 and not resets(stream)
+
+
+def test_cursor_that_redis_has_to_be_asked_about(node, own_redis, topic):  # noqa: F811
+    """An id that this node has not heard of yet, of an event of a moment ago: not the future, no reset."""
+    with node.live(f"{topic}.other"):
+        for n in range(20):
+            cursor = publish(node, topic, n)
+            with come_back(node, f"{topic}.{n}", cursor) as stream:
+                stream.wait_live()
+                assert not resets(stream)
+
+
+def test_event_source_gets_resets(node, own_redis, node_client, topic):  # noqa: F811
+    """The npm package `eventsource` survives FLUSHALL and sees the reset as an event."""
+    publish(node, topic, 1)
+    client = node_client(f"{node.url}/sse?topic={topic}")
+    client.wait_type("relay.live")
+    own_redis("FLUSHALL")
+    publish(node, topic, 2)
+    reset = client.wait_type("relay.reset")
+    assert json.loads(reset["data"]) == {"topics": [topic], "reason": "birth"}
+    publish(node, topic, 3)
+    client.wait_for(lambda r: r["type"] == "message" and r["data"] == "3")
