@@ -1,10 +1,11 @@
 """Publishing over HTTP, by any Redis client and by sse-publish: what arrives, and what Redis sees."""
 
 import json
+import re
 
 import pytest
 
-from harness import run_publish
+from harness import Redis, run_publish, wait_until
 
 ENVELOPE = b"sse1 - - "
 
@@ -146,6 +147,38 @@ def test_publish_command(relay, redis, topic, channel):
         assert done.returncode == 0 and topic in done.stdout
         assert stream.wait_name("greeting").data == "a\nb"
         assert envelope(channel) == {"event": "greeting", "data": "a\nb", "retry": 5000}
+
+
+def test_publish_command_durable(relay, redis, topic):
+    """sse-publish TOPIC DATA: the event has the id that was printed, and is there for whoever comes later."""
+    with relay.live(topic) as stream:
+        first = run_publish("--redis", redis.url, topic, "one")
+        assert first.returncode == 0, first.stderr
+        ident = re.search(r"id (\S+)$", first.stdout)[1]
+        assert stream.wait_data("one").id == ident
+        again = run_publish("--redis", redis.url, "--lines", topic, stdin=b"two\nthree\n")
+        assert again.returncode == 0
+        assert stream.wait_data("three").id == re.search(r"last id (\S+)$", again.stdout)[1]
+    with relay.live(f"/sse?topic={topic}&lastEventId={ident}") as stream:
+        assert [e.data for e in stream.named("message")] == ["two", "three"]
+
+
+def test_publish_command_waits_for_replicas(own_redis, socket_dir):
+    """sse-publish --wait-replicas: 0 when they have it; 1, the id and what to do when they do not."""
+    command = ["--redis", own_redis.url, "--wait-replicas", "1", "--key", "k", "a", "data"]
+    unmet = run_publish(*command)
+    assert unmet.returncode == 1 and not unmet.stdout
+    ident = re.search(r"stored as (\S+), but 0 of 1 replicas", unmet.stderr)[1]
+    assert "retry with the same --key is safe" in unmet.stderr
+    replica = Redis(socket_dir)
+    try:
+        replica("REPLICAOF", "127.0.0.1", own_redis.port)
+        wait_until(lambda: b"master_link_status:up" in replica("INFO", "replication"), "replication")
+        met = run_publish(*command)
+        assert met.returncode == 0 and f"published before to a: 4 bytes, id {ident}" in met.stdout
+        assert replica("GET", "sse:{0}:last:a").decode() == ident
+    finally:
+        replica.stop()
 
 
 def test_publish_command_reads_standard_input(relay, redis, topic):
