@@ -194,23 +194,22 @@ class SocketReader(threading.Thread):
         parser, left = Parser(), self._budget()
         self.cut_now = False
         while not self.ending.is_set():
-            if self.run_.cutting and (self.cut_now or left <= 0):
+            piece = self._piece(conn)
+            if piece == b"":
+                note.end = "ended by the relay"
+                return
+            cut = self.run_.cutting and (self.cut_now or len(piece or b"") > left)
+            if piece:
+                piece = piece[: int(left)] if len(piece) > left and cut else piece
+                left -= len(piece)
+                parser.feed(piece)
+                self._take(parser, note)
+            if cut:
                 note.end = "cut by the reader"
                 if self.random.random() < 0.5:
                     conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_ONCE)
                 return
-            piece = self._piece(conn)
-            if piece is None:
-                continue
-            if piece == b"":
-                note.end = "ended by the relay"
-                return
-            if self.run_.cutting and len(piece) > left:
-                piece = piece[: int(left)]
-            left -= len(piece)
-            parser.feed(piece)
-            self._take(parser, note)
-            if self.slow and self.run_.cutting and self.random.random() < 0.05:
+            if piece and self.slow and self.run_.cutting and self.random.random() < 0.05:
                 self.ending.wait(self.random.uniform(0.1, 4))
 
     def _piece(self, conn):
