@@ -12,22 +12,19 @@ import pathlib
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 
 import harness
-from checker import Checker, Connection, Published, Reader, Violation, unreached
-from http_raw import Closed, Conn, fetch
+from checker import Checker, Published, Violation, unreached
+from http_raw import Closed, fetch
+from readers import ChromiumReader, NodeReader, SocketReader, quoted
 from settings import DEADLINE, HERE
-from sse import Event, Parser
 
 TOPICS = ["orders", "orders.eu", "stock", "quiet", "börse"]
-RESET_AT_ONCE = b"\1\0\0\0\0\0\0\0"  # SO_LINGER: on, 0 s
 
 # Relays that differ: one answers replays from memory, one from the logs nearly always, one has little room a client.
 COMMON = ["--allow-anonymous-publish", "--drain-grace", "0s", "--drain", "200ms", "--retry", "200ms", "--heartbeat", "1s"]
@@ -37,10 +34,6 @@ RELAYS = [
     ["--ring-topic", "4KiB", "--linger", "0s"],
     ["--outbox-limit", "4KiB", "--send-buffer", "4KiB", "--ring-topic", "32KiB", "--linger", "100ms"],
 ]
-
-
-def quoted(text):
-    return urllib.parse.quote(text, safe="")
 
 
 class Nodes:
@@ -136,160 +129,6 @@ class Publisher(threading.Thread):
         if answer.status not in (502, 503, 504):
             self.run_.fault("refused", self.name, f"{target} on relay{where}: {answer}")
         return None
-
-
-class SocketReader(threading.Thread):
-    """A reader on plain sockets, which keeps its cursor as an EventSource does."""
-
-    def __init__(self, run, name, topics, *, slow=False, by_query=False, steady=False, version="1.1"):
-        super().__init__(daemon=True)
-        self.run_, self.slow, self.by_query, self.steady = run, slow, by_query, steady
-        self.version = version
-        self.random = run.random(name)
-        self.memory = Reader(name, topics)
-        self.cursor = None
-        self.ending = threading.Event()
-        self.cut_now = False
-        self.marked = set()
-
-    def run(self):
-        while not self.ending.is_set():
-            where = self.random.randrange(len(RELAYS))
-            note = Connection(time.time(), f"relay{where}", self.cursor)
-            try:
-                with self._connect(where) as conn:
-                    self.memory.connections.append(note)
-                    self._read(conn, note)
-            except (OSError, Closed) as error:
-                note.end = str(error)
-            except (AssertionError, ValueError) as error:
-                self.run_.fault("malformed", self.memory.name, f"on relay{where}: {error}")
-            self.ending.wait(self.random.choice([0, 0.05, 0.3]))
-
-    def _connect(self, where):
-        conn = Conn(self.run_.nodes.addresses[where], rcvbuf=2048 if self.slow else None)
-        target = f"/sse?topics={quoted(','.join(self.memory.topics))}&as=json"
-        fields = [("Accept", "text/event-stream")]
-        if self.cursor and self.by_query:
-            target += f"&lastEventId={quoted(self.cursor)}"
-        elif self.cursor:
-            fields.append(("Last-Event-ID", self.cursor))
-        try:
-            conn.request("GET", target, fields, version=self.version)
-            head = conn.read_head()
-        except BaseException:
-            conn.close()
-            raise
-        if head.status != 200:
-            self.run_.fault("refused", self.memory.name, f"{head.status} for a stream on relay{where}")
-        return conn
-
-    def _budget(self):
-        """After how many bytes this connection is cut: at any byte, often before its first event."""
-        if self.steady or self.random.random() < 0.3:
-            return float("inf")
-        return int(10 ** self.random.uniform(0.5, 5.5))
-
-    def _read(self, conn, note):
-        parser, left = Parser(), self._budget()
-        self.cut_now = False
-        while not self.ending.is_set():
-            if self.run_.cutting and (self.cut_now or left <= 0):
-                note.end = "cut by the reader"
-                if self.random.random() < 0.5:
-                    conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_ONCE)
-                return
-            piece = self._piece(conn)
-            if piece is None:
-                continue
-            if piece == b"":
-                note.end = "ended by the relay"
-                return
-            if self.run_.cutting and len(piece) > left:
-                piece = piece[: int(left)]
-            left -= len(piece)
-            parser.feed(piece)
-            self._take(parser, note)
-            if self.slow and self.run_.cutting and self.random.random() < 0.05:
-                self.ending.wait(self.random.uniform(0.1, 4))
-
-    def _piece(self, conn):
-        """Some bytes of the body, b"" at its end, None when nothing came for a while."""
-        until = time.monotonic() + 0.2
-        try:
-            if self.version == "1.1":
-                return conn.read_chunk(until)
-            if not conn.buffer:
-                conn.fill(until)
-            return conn.take(len(conn.buffer))
-        except TimeoutError:
-            return None
-
-    def _take(self, parser, note):
-        at = time.time()
-        for event in parser.events:
-            seen = note.take(at, event)
-            if event.id:
-                self.cursor = event.id
-            if seen and seen.kind == "event" and seen.label == "end":
-                self.marked.add(seen.topic)
-        for kept in (parser.events, parser.log, parser.comments):
-            kept.clear()
-
-    def reached(self):
-        return self.marked == set(self.memory.topics)
-
-    def finish(self):
-        self.ending.set()
-        self.join()
-
-
-class NodeReader:
-    """A reader that is the npm package `eventsource`."""
-
-    def __init__(self, run, name, topics):
-        self.run_ = run
-        self.memory = Reader(name, topics)
-        path = f"/sse?topics={quoted(','.join(topics))}&as=json"
-        script = HERE / "clients" / "reader.mjs"
-        self.process = harness.Process(["node", script, path, *run.nodes.origins], run.directory, name)
-        self.offset = 0
-        self.marked = set()
-
-    def poll(self):
-        """Take what it has printed since the last time."""
-        with open(self.process.directory / f"{self.memory.name}.out", "rb") as out:
-            out.seek(self.offset)
-            lines, _, _ = out.read().rpartition(b"\n")
-        self.offset += len(lines) + 1 if lines else 0
-        for line in lines.split(b"\n") if lines else ():
-            self._take(json.loads(line))
-
-    def _take(self, record):
-        connections = self.memory.connections
-        if record["type"] == "connect":
-            connections.append(Connection(record["at"], record["where"], record["cursor"]))
-        elif record["type"] == "error":
-            connections[-1].end = record.get("message")
-            if record["state"] == 2:
-                self.run_.fault("dead", self.memory.name, f"its EventSource gave up: {record}")
-        else:
-            seen = connections[-1].take(record["at"], Event(record["type"], record["data"], record["id"]))
-            if seen and seen.kind == "event" and seen.label == "end":
-                self.marked.add(seen.topic)
-
-    def start(self):
-        """It was started when it was made."""
-
-    def reached(self):
-        self.poll()
-        return self.marked == set(self.memory.topics)
-
-    def finish(self):
-        if not self.process.running:
-            self.run_.fault("dead", self.memory.name, f"the process ended: {self.process.err[-2000:]}")
-        self.process.kill()
-        self.poll()
 
 
 class Nemesis(threading.Thread):
@@ -431,8 +270,9 @@ class Run:
         self.running = []
 
     def _make_readers(self):
+        """Some slow, some that are cut, some that come back by header and some by query."""
         rng = self.random("readers")
-        made = []
+        made = self.readers = self.running = []
         for number in range(16):
             topics = rng.sample(TOPICS, rng.choice([1, 1, 2, 3, 5]))
             kinds = {"slow": number % 4 == 0, "by_query": number % 3 == 0, "steady": number % 5 == 0}
@@ -440,12 +280,13 @@ class Run:
             made.append(SocketReader(self, f"reader{number}", topics, version=version, **kinds))
         for number in range(2):
             made.append(NodeReader(self, f"eventsource{number}", TOPICS if number else TOPICS[:2]))
-        return made
+        if ChromiumReader.here():
+            made.append(ChromiumReader(self, "chromium", TOPICS))
+            self.counts["readers in Chromium"] = 1
 
     def _storm(self):
         publishers = [Publisher(self, n, keyed=n > 0) for n in range(self.publishers)]
-        self.readers = self._make_readers()
-        self.running = list(self.readers)
+        self._make_readers()
         nemeses = [Nemesis(self, name, pause, faults) for name, (pause, faults) in NEMESES.items()]
         for thread in [*self.readers, *publishers, *nemeses]:
             thread.start()
@@ -474,6 +315,8 @@ class Run:
             time.sleep(min(left, rng.uniform(1, 5)))
             reader.finish()
             self.retired.append(reader)
+            for other in self.readers:
+                other.poll()
 
     def _end_marks(self, publisher):
         """One last event for each topic, which every reader has to come to."""
@@ -484,7 +327,12 @@ class Run:
             self.markers[topic] = ids and ids[topic]
         self.published += publisher.published[before:]
         with contextlib.suppress(AssertionError):
-            harness.wait_until(lambda: all([r.reached() for r in self.readers]), "the end of all readers")
+            harness.wait_until(self._all_reached, "the end of all readers")
+
+    def _all_reached(self):
+        for reader in self.readers:
+            reader.poll()
+        return all(reader.reached() for reader in self.readers)
 
     def _kept(self):
         """The ids that the logs hold."""

@@ -195,9 +195,12 @@ struct bus_message *worker_next(struct bus_world *w, unsigned worker) {
         if (w->taken[worker] == NULL)
             bus_world_pause(end_ms, "a message");
     }
-    struct queue_node *node = w->taken[worker];
-    w->taken[worker] = node->next;
-    return container_of(node, struct bus_message, node);
+    struct bus_message *m = container_of(w->taken[worker], struct bus_message, node);
+    w->taken[worker] = m->node.next;
+    if (m->kind != BUS_GAP || !w->skips_gaps)
+        return m;
+    message_free(m);
+    return worker_next(w, worker);
 }
 
 void message_free(struct bus_message *m) {

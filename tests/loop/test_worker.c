@@ -111,11 +111,10 @@ static struct bus_request *next_request(struct world *w, enum bus_request_kind k
     }
 }
 
-static void confirm(struct world *w) {
-    struct bus_subscribe *r = (struct bus_subscribe *)next_request(w, BUS_SUBSCRIBE);
-    struct bus_topic *m = bus_topic_new(BUS_CONFIRMED, r->topic, r->topic_len);
-    m->serial = r->serial;
-    m->forms = r->forms;
+static void go_live(struct world *w) {
+    struct bus_replay *r = (struct bus_replay *)next_request(w, BUS_REPLAY);
+    struct bus_replayed *m = bus_replayed_new(r->token, 0);
+    m->live = true;
     queue_push_control(&w->worker.inbox, &m->base.node);
     free(r);
 }
@@ -188,7 +187,7 @@ static void test_a_connection_that_was_handed_over_is_served(void **state) {
     say(fd, GET("/page"));
     hear(fd, "\r\n\r\npage");
     say(fd, GET("/sse?topic=t"));
-    confirm(&w);
+    go_live(&w);
     hear(fd, "relay.live");
     event(&w, "t", "x");
     hear(fd, "data: x\n\n");
@@ -205,7 +204,7 @@ static void test_messages_arrive_in_order_however_many(void **state) {
     world_start(&w);
     int fd = client_new(&w);
     say(fd, GET("/sse?topic=t"));
-    confirm(&w);
+    go_live(&w);
     hear(fd, "relay.live");
     struct buf seen = BUF_INIT;
     int heard = 0;
@@ -330,8 +329,10 @@ static void test_what_comes_after_the_stop_is_freed(void **state) {
     p->status = RELAY_ECANCELED;
     queue_push_control(&w.worker.inbox, &p->base.answer.node);
     event(&w, "t", "late");
-    queue_push_control(&w.worker.inbox, &bus_lost_new()->node);
-    queue_push_control(&w.worker.inbox, &bus_topic_new(BUS_GAP, "t", 1)->base.node);
+    struct bus_replayed *m = bus_replayed_new(1, 1);
+    m->slice = bus_event_new(frame_heartbeat(), NULL, 0, 0);
+    queue_push_control(&w.worker.inbox, &m->base.node);
+    queue_push_control(&w.worker.inbox, &bus_gap_new("t", 1, RESET_LIVE)->base.node);
     int late = client_new(&w);
     worker_drain(&w.worker, 1000);
     world_fini(&w);
