@@ -258,8 +258,10 @@ BAD_POSTS = {
     "retry-negative": ("&retry=-1000", b"x"),
     "retry-empty": ("&retry=", b"x"),
     "retry-huge": ("&retry=18446744073709552616", b"x"),
-    "key-of-durable-events": ("&key=k", b"x"),
-    "history-of-durable-events": ("&history=10", b"x"),
+    "key-of-a-live-event": ("&live&key=k", b"x"),
+    "history-of-a-live-event": ("&live&history=10", b"x"),
+    "history-zero": ("&history=0", b"x"),
+    "ttl-without-sense": ("&ttl=soon", b"x"),
 }
 
 

@@ -1,9 +1,11 @@
 """Start and end: listeners, second relays, the embedded Redis, the drain."""
 
+import itertools
 import os
 import pathlib
 import signal
 import socket
+import threading
 
 import pytest
 
@@ -149,15 +151,22 @@ def test_drain_closes_streams_spread_over_the_window(start_relay, redis, topic):
     relay = start_relay("--drain-grace", "0s", "--drain", "5s", quick=False).wait_ready()
     streams = [relay.live(topic) for _ in range(30)]
     relay.signal(signal.SIGTERM)
-    streams[0].wait_end()
-    redis.publish(topic, "late")
-    late = 0
-    for stream in streams[1:]:
-        stream.wait_end()
-        late += any(e.data == "late" for e in stream.events)
+    ended = threading.Event()
+
+    def count():
+        for n in itertools.count():
+            redis.publish(topic, f"{n}")
+            if ended.wait(0.1):
+                return
+
+    publisher = threading.Thread(target=count)
+    publisher.start()
+    seen = {len(stream.wait_end().named("message")) for stream in streams}
+    ended.set()
+    publisher.join()
     for stream in streams:
         stream.close()
-    assert late > 0, "all streams ended at once"
+    assert len(seen) > 1, "all streams ended at once"
     assert relay.wait() == 0
 
 
