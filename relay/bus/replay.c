@@ -450,6 +450,7 @@ static void on_log_page(void *arg, int status, const struct redisReply *reply) {
 static void read_pages(struct waiting *w, struct bus_subscription **topics) {
     size_t n = w->request->topics_len;
     w->failed = false;
+    pages_free(w); /* of an attempt that failed */
     w->pages = mem_zalloc(n * sizeof(*w->pages));
     for (size_t i = 0; i < n; i++) {
         struct bus_subscription *s = topics[i];
