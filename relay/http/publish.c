@@ -181,6 +181,18 @@ static void send_to_bus(struct conn *c, const struct topic_list *topics, struct 
     c->server->options.send(c->server->options.send_ctx, &p->base.request);
 }
 
+/* What Redis is sent, or keeps, for all topics together. */
+static bool is_too_large(const struct event *event, size_t topics) {
+    enum { ESCAPED_MAX = 6 }; /* a control character becomes \\u0001 */
+    if (event->data_len * ESCAPED_MAX * topics < BUS_PUBLISH_MAX_BYTES / 2)
+        return false;
+    struct buf json = BUF_INIT;
+    envelope_encode_json(&json, event);
+    bool too_large = json.len * topics > BUS_PUBLISH_MAX_BYTES;
+    buf_fini(&json);
+    return too_large;
+}
+
 void publish_post(struct conn *c) {
     struct publish_query q = {.live = false};
     struct topic_list topics;
@@ -194,7 +206,7 @@ void publish_post(struct conn *c) {
     if (wrong == NULL && parse_query(request_query(c->request), &q, &why) == RELAY_OK &&
         topic_list_parse(request_query(c->request), c->server->options.max_topics, &topics, &why) ==
             RELAY_OK) {
-        if (q.event.data_len * topics.len > BUS_PUBLISH_MAX_BYTES)
+        if (is_too_large(&q.event, topics.len))
             respond_problem(c, 413, NULL,
                             "The body is too large for so many topics at once. Publish it to fewer "
                             "of them in each request.");
