@@ -23,6 +23,7 @@ int main(int argc, char **argv) {
     struct options o;
     struct buf why = BUF_INIT;
     signal(SIGPIPE, SIG_IGN);
+    setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* whole lines, where others write to it as well */
     if (options_read(&o, argc, argv, getenv("REDIS_URL"), &why) != RELAY_OK) {
         fprintf(stderr, "sse-publish: %s.\n`sse-publish --help` shows what can be given.\n",
                 why.data);
