@@ -28,7 +28,10 @@
 #include "relay/worker.h"
 
 enum {
-    FD_RESERVE = 128,      /* for Redis, listeners, loops, surplus connections, and a margin */
+    FD_BASE = 64,   /* descriptors whatever is configured, and a margin */
+    FD_USEFUL = 64, /* fewer connections than that are worth a warning */
+    CONNECTIONS_MAX = 100 * 1000 * 1000,
+    ADMIN_CONNECTIONS = 16,
     DRAIN_EXTRA_MS = 5000, /* after the window, for the last bytes to leave */
     DRAIN_CHECK_MS = 50,
     NODE_NAME_DIGITS = 12
@@ -68,19 +71,35 @@ struct app {
 
 /* ---- before the threads ---- */
 
+/* What is open beside clients: Redis, loops, listeners, the embedded Redis, connections beyond the
+ * limit that are told so, the admin listener's, and a margin. */
+static rlim_t fd_reserve(const struct app *app) {
+    const struct config *config = app->config;
+    rlim_t per_worker = 6 + (rlim_t)config->listen.len;
+    rlim_t admin =
+        config->admin_listen.kind != LISTEN_NONE ? ADMIN_CONNECTIONS + HTTP_SURPLUS_MAX : 0;
+    return FD_BASE + per_worker * app->workers_len + HTTP_SURPLUS_MAX + admin;
+}
+
 /* Ask for as many descriptors as the system lets us have, and derive the connection limit. */
-static unsigned connection_limit(const struct config *config) {
+static unsigned connection_limit(const struct app *app) {
+    const struct config *config = app->config;
+    rlim_t reserve = fd_reserve(app);
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        limit.rlim_cur = 1024;
+        limit.rlim_cur = limit.rlim_max = 1024;
     rlim_t before = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         limit.rlim_cur = before;
-    rlim_t most =
-        limit.rlim_cur > 2 * FD_RESERVE ? limit.rlim_cur - FD_RESERVE : limit.rlim_cur / 2;
-    if (most > 100 * 1000 * 1000)
-        most = 100 * 1000 * 1000;
+    rlim_t most = limit.rlim_cur > reserve ? limit.rlim_cur - reserve : 1;
+    if (most < FD_USEFUL)
+        log_warn(
+            "the limit of file descriptors is too low to serve many clients; raise it (ulimit -n)",
+            "limit=%llu needed_without_clients=%llu", (unsigned long long)limit.rlim_cur,
+            (unsigned long long)reserve);
+    if (most > CONNECTIONS_MAX)
+        most = CONNECTIONS_MAX;
     if (config->max_connections == 0 || config->max_connections > most) {
         if (config->max_connections > most)
             log_warn(
@@ -277,7 +296,7 @@ static void start_admin(struct app *app) {
         return;
     struct http_options options = http_options(app, 0);
     struct listener *l = &app->listeners[app->listeners_len - 1];
-    app->admin_shared.max_connections = FD_RESERVE / 2;
+    app->admin_shared.max_connections = ADMIN_CONNECTIONS;
     options.shared = &app->admin_shared;
     options.routes = app->pages.admin;
     options.send = NULL;
@@ -449,7 +468,7 @@ int app_run(const struct config *config) {
     app->exit_code = APP_EXIT_FAILED;
     signal(SIGPIPE, SIG_IGN);
     name_node(app);
-    app->shared.max_connections = connection_limit(config);
+    app->shared.max_connections = connection_limit(app);
     pages_init(&app->pages, config->admin_listen.kind != LISTEN_NONE);
     if (start_embedded(app) == RELAY_OK) {
         if (open_listeners(app) == RELAY_OK) {

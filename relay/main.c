@@ -1,10 +1,21 @@
 /* sse-relay: reads the configuration and runs the relay. */
 #include <stdio.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "relay/app.h"
 #include "relay/config/config.h"
 
 extern char **environ;
+
+/* Memory of large events goes back to the system: without this, glibc keeps what was once freed in
+ * one large piece for reuse. */
+static void return_large_blocks(void) {
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+#endif
+}
 
 int main(int argc, char **argv) {
     struct config config;
@@ -19,6 +30,7 @@ int main(int argc, char **argv) {
         fputs(message.data, stderr);
         break;
     case CONFIG_RUN:
+        return_large_blocks();
         log_init(config.log_level, config.log_format);
         exit_code = app_run(&config);
         config_fini(&config);

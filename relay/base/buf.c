@@ -66,6 +66,7 @@ void buf_printf(struct buf *b, const char *format, ...) {
 }
 
 static void put_json_escape(struct buf *b, unsigned char c) {
+    static const char digits[] = "0123456789abcdef";
     switch (c) {
     case '"':
         buf_puts(b, "\\\"");
@@ -83,7 +84,7 @@ static void put_json_escape(struct buf *b, unsigned char c) {
         buf_puts(b, "\\t");
         break;
     default:
-        buf_printf(b, "\\u%04x", c);
+        buf_append(b, (char[]){'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]}, 6);
     }
 }
 

@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -237,6 +239,13 @@ static void put_head(struct buf *b, enum log_format format, enum log_level level
     put_quoted(b, message, strlen(message));
 }
 
+/* Whether a line can leave without waiting: a log that nobody reads must not stop the relay. A pipe
+ * that is writable takes PIPE_BUF bytes, which a line does not exceed. */
+static bool may_write(void) {
+    struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0;
+}
+
 static void write_all(const char *p, size_t len) {
     while (len > 0) {
         ssize_t n = write(STDERR_FILENO, p, len);
@@ -247,6 +256,29 @@ static void write_all(const char *p, size_t len) {
         p += n;
         len -= (size_t)n;
     }
+}
+
+/* One at a time, so that the look and the write belong together. A line that cannot leave is
+ * dropped, and the next one that can says how many were. */
+static void write_line(enum log_format format, const struct buf *line) {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static unsigned long dropped;
+    pthread_mutex_lock(&mutex);
+    if (!may_write()) {
+        dropped++;
+    } else {
+        if (dropped > 0) {
+            struct buf note = BUF_INIT;
+            put_head(&note, format, LOG_LEVEL_WARN, "lines were dropped: nobody read the log");
+            buf_printf(&note, format == LOG_FORMAT_JSON ? ",\"lines\":%lu}\n" : " lines=%lu\n",
+                       dropped);
+            dropped = 0;
+            write_all(note.data, note.len);
+            buf_fini(&note);
+        }
+        write_all(line->data, line->len);
+    }
+    pthread_mutex_unlock(&mutex);
 }
 
 void log_write(enum log_level level, const char *message, const char *fields, ...) {
@@ -263,7 +295,7 @@ void log_write(enum log_level level, const char *message, const char *fields, ..
         va_end(args.list);
     }
     buf_puts(&line, format == LOG_FORMAT_JSON ? "}\n" : "\n");
-    write_all(line.data, line.len);
+    write_line(format, &line);
     buf_fini(&line);
     errno = saved_errno;
 }

@@ -221,6 +221,7 @@ struct bus *bus_start(const struct bus_options *options, struct bus_figures *fig
     bus->wakeup.data = bus;
     queue_init(&bus->requests, SIZE_MAX, SIZE_MAX, &bus->wakeup);
     wheel_init(&bus->wheel, clock_mono_ms());
+    siphash_key_init(&bus->subscriptions_key);
     uv_timer_init(&bus->loop, &bus->tick);
     uv_check_init(&bus->loop, &bus->replays_turn);
     bus->tick.data = bus->replays_turn.data = bus;

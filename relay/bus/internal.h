@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "relay/base/log.h"
+#include "relay/base/siphash.h"
 #include "relay/base/wheel.h"
 #include "relay/bus/bus.h"
 #include "relay/bus/message.h"
@@ -117,7 +118,8 @@ struct bus {
     struct redis_client reader;
     struct redis_conn_options connection;
     struct bus_subscription *subscriptions;
-    struct bus_subscription *wanted; /* those that are WANTED */
+    struct siphash_key subscriptions_key; /* clients choose the names */
+    struct bus_subscription *wanted;      /* those that are WANTED */
     struct domain domain;
     struct waiting *waiting; /* replays that wait for something, oldest first */
     bool replays_due;        /* something changed that they may have waited for */

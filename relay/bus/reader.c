@@ -11,7 +11,7 @@
 
 static void judge(const char *version, const char *mode, const char *role, const char *policy,
                   const char *limit) {
-    if (atoi(version) < 6)
+    if (version[0] != '\0' && atoi(version) < 6)
         log_warn("this Redis is older than any that the relay is tested with; use 6.2 or later",
                  "version=%s", version);
     if (strcmp(mode, "cluster") == 0)
@@ -21,7 +21,7 @@ static void judge(const char *version, const char *mode, const char *role, const
                  "through this "
                  "relay reach nobody else; point --redis at the master",
                  NULL);
-    if (strcmp(limit, "0") != 0 && strcmp(policy, "noeviction") != 0)
+    if (limit[0] != '\0' && strcmp(limit, "0") != 0 && strcmp(policy, "noeviction") != 0)
         log_warn("this Redis may evict keys; set maxmemory-policy noeviction, or durable events "
                  "can vanish",
                  "maxmemory_policy=%s", policy);

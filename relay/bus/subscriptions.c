@@ -15,7 +15,8 @@ enum { SUBSCRIBE_BATCH = 256 };
 
 struct bus_subscription *subscriptions_find_topic(struct bus *bus, const char *topic, size_t len) {
     struct bus_subscription *s;
-    HASH_FIND(hh, bus->subscriptions, topic, len, s);
+    unsigned hash = siphash(&bus->subscriptions_key, topic, len);
+    HASH_FIND_BYHASHVALUE(hh, bus->subscriptions, topic, len, hash, s);
     return s;
 }
 
@@ -34,7 +35,8 @@ static struct bus_subscription *subscription_new(struct bus *bus, const char *to
     s->topic = mem_strndup(topic, len);
     s->topic_len = len;
     wheel_entry_init(&s->linger);
-    HASH_ADD_KEYPTR(hh, bus->subscriptions, s->topic, s->topic_len, s);
+    unsigned hash = siphash(&bus->subscriptions_key, s->topic, s->topic_len);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, bus->subscriptions, s->topic, s->topic_len, hash, s);
     DL_APPEND(bus->wanted, s);
     figure_add(&bus->figures->topics, 1);
     return s;

@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "relay/base/buf.h"
+#include "relay/base/log.h"
 #include "relay/base/rng.h"
 #include "relay/base/wheel.h"
 #include "relay/http/request.h"
@@ -68,6 +69,7 @@ struct server {
     struct conn *conns;
     struct wheel wheel;
     struct rng rng;
+    struct log_limit accept_log;
     struct server_listener *listeners;
     uint64_t paused_until_ms; /* accepting; 0: it goes on */
     char date[40];            /* the Date header's value, of the last tick */

@@ -16,9 +16,7 @@
 
 enum {
     ACCEPT_BATCH = 64, /* per listener and loop turn, so that streams go on while many arrive */
-    /* Connections beyond the limit that are still taken, to tell them so and to serve health
-     * checks. Above that they wait in the kernel's queue. */
-    SURPLUS_MAX = 64,
+    ACCEPT_LOG_EVERY_MS = 10 * 1000,
     PAUSE_MS = 100
 };
 
@@ -53,7 +51,15 @@ static void pause_accepting(struct server *server) {
 
 bool server_has_room(const struct http_shared *shared) {
     return atomic_load_explicit(&shared->connections, memory_order_relaxed) <
-           shared->max_connections + SURPLUS_MAX;
+           shared->max_connections + HTTP_SURPLUS_MAX;
+}
+
+static void warn_short(struct server *server, int error) {
+    uint64_t suppressed;
+    if (log_limit_pass(&server->accept_log, clock_mono_ms(), ACCEPT_LOG_EVERY_MS, &suppressed))
+        log_warn(
+            "cannot accept for now; raise the limit of file descriptors or lower --max-connections",
+            "why=%s suppressed=%llu", strerror(error), (unsigned long long)suppressed);
 }
 
 /* Accept one. Returns false when there is none, or none can be taken now. */
@@ -72,9 +78,7 @@ static bool accept_one(struct server_listener *l) {
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        log_warn(
-            "cannot accept for now; raise the limit of file descriptors or lower --max-connections",
-            "why=%s", strerror(errno));
+        warn_short(l->server, errno);
         pause_accepting(l->server);
         return false;
     default:

@@ -32,6 +32,10 @@ struct http_route {
     void *arg;
 };
 
+/* Connections beyond the limit that are still taken, to tell them so and to serve health checks.
+ * Above that they wait in the kernel's queue. */
+enum { HTTP_SURPLUS_MAX = 64 };
+
 /* What all servers of the process share. */
 struct http_shared {
     atomic_uint connections;  /* open now, all workers */

@@ -43,6 +43,26 @@ static bool parse_form(struct span value, enum frame_form *form) {
     return found;
 }
 
+static bool span_is(struct span s, const char *word) {
+    return s.len == strlen(word) && memcmp(s.data, word, s.len) == 0;
+}
+
+/* With as=topic a topic becomes an event's name, and EventSource has two of its own. */
+static int check_topics_as_names(struct stream_query *q, struct buf *why) {
+    for (size_t i = 0; i < q->topics.len; i++) {
+        struct span topic = q->topics.topics[i];
+        if (!span_is(topic, "error") && !span_is(topic, "open"))
+            continue;
+        buf_printf(why,
+                   "Topic %zu is a name that EventSource uses itself; ask for as=json instead of "
+                   "as=topic.",
+                   i + 1);
+        topic_list_fini(&q->topics);
+        return RELAY_EINVAL;
+    }
+    return RELAY_OK;
+}
+
 /* On failure @why has a sentence, and nothing is to be freed. */
 static int parse_query(struct conn *c, struct stream_query *q, struct buf *why) {
     struct span query = request_query(c->request), rest = query, name, value;
@@ -57,7 +77,9 @@ static int parse_query(struct conn *c, struct stream_query *q, struct buf *why) 
     }
     if (cursor_parse(c->request, clock_wall_ms(), &q->start, why) != RELAY_OK)
         return RELAY_EINVAL;
-    return topic_list_parse(query, c->server->options.max_topics, &q->topics, why);
+    if (topic_list_parse(query, c->server->options.max_topics, &q->topics, why) != RELAY_OK)
+        return RELAY_EINVAL;
+    return q->form == FRAME_FORM_TOPIC ? check_topics_as_names(q, why) : RELAY_OK;
 }
 
 /* ---- the answer ---- */

@@ -25,6 +25,7 @@ struct hub *hub_new(const struct hub_options *options, struct hub_figures *figur
     hub->dirty_tail = &hub->dirty;
     wheel_init(&hub->wheel, now_ms);
     rng_init(&hub->rng);
+    siphash_key_init(&hub->topics_key);
     hub->heartbeat = bus_event_new(frame_heartbeat(), NULL, 0, 0);
     hub->ping = bus_event_new(frame_notice("relay.ping", NULL, "{}", 2), NULL, 0, 0);
     return hub;

@@ -5,6 +5,7 @@
 #include <uthash.h>
 
 #include "relay/base/rng.h"
+#include "relay/base/siphash.h"
 #include "relay/base/wheel.h"
 #include "relay/hub/hub.h"
 #include "relay/hub/outbox.h"
@@ -74,8 +75,9 @@ struct hub {
     struct hub_options options;
     struct hub_figures *figures;
     struct hub_topic *topics;
-    struct replay *replays;      /* sent to the bus, by token */
-    struct replay *replays_line; /* waiting for their turn */
+    struct siphash_key topics_key; /* clients choose the names */
+    struct replay *replays;        /* sent to the bus, by token */
+    struct replay *replays_line;   /* waiting for their turn */
     unsigned replays_sent;
     uint64_t next_token;
     struct queue_node *inbox; /* messages received and not handled, oldest first */

@@ -7,7 +7,7 @@
 
 struct hub_topic *topic_find(struct hub *hub, const char *name, size_t len) {
     struct hub_topic *t;
-    HASH_FIND(hh, hub->topics, name, len, t);
+    HASH_FIND_BYHASHVALUE(hh, hub->topics, name, len, siphash(&hub->topics_key, name, len), t);
     return t;
 }
 
@@ -15,7 +15,8 @@ static struct hub_topic *topic_new(struct hub *hub, const struct hub_topic_name 
     struct hub_topic *t = mem_zalloc(sizeof(*t) + name->len + 1);
     t->name_len = name->len;
     memcpy(t->name, name->name, name->len);
-    HASH_ADD_KEYPTR(hh, hub->topics, t->name, t->name_len, t);
+    unsigned hash = siphash(&hub->topics_key, t->name, t->name_len);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, hub->topics, t->name, t->name_len, hash, t);
     figure_add(&hub->figures->topics, 1);
     return t;
 }

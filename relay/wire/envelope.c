@@ -118,11 +118,11 @@ static int decode_event(struct field json, struct envelope *e, const char **why)
     const struct event *event = &e->event;
     *why = NULL;
     if (event_name_check(event->name, event->name_len) != NULL)
-        *why = "has an invalid event";
+        *why = "the envelope has an invalid event";
     else if (event->data_len > DATA_MAX_BYTES)
-        *why = "has data longer than 1 MiB";
+        *why = "the envelope has data longer than 1 MiB";
     else if (event->retry_ms != 0 && retry_check(event->retry_ms) != NULL)
-        *why = "has an invalid retry";
+        *why = "the envelope has an invalid retry";
     if (*why == NULL)
         return RELAY_OK;
     free(e->text);
