@@ -9,6 +9,7 @@
 #include "relay/base/wheel.h"
 #include "relay/bus/bus.h"
 #include "relay/bus/message.h"
+#include "relay/bus/place.h"
 #include "relay/bus/ring.h"
 #include "relay/redis/client.h"
 #include "relay/redis/info.h"
@@ -68,18 +69,6 @@ struct bus_subscription {
     size_t topic_len;
     char *topic;
     struct bus_interest interests[]; /* per worker */
-};
-
-/* The order of ids: what is known of the domain's clock. */
-struct domain {
-    bool known;  /* read since the connections are what they are */
-    bool exists; /* there is a clock: durable events were published, or can be */
-    uint64_t reads_sent, reads_done; /* of the clock, ever */
-    struct event_id position; /* the greatest id known; its birth and epoch are the domain's */
-    struct event_id
-        *notes; /* the last id before each epoch; .epoch is that which began behind it */
-    size_t notes_len;
-    uint64_t memory_ms; /* how long the last id of a topic is kept */
 };
 
 /* The probe: a nonce through the publish path to the node's own channel. */
@@ -144,13 +133,6 @@ void subscriptions_tell_gap_to_all(struct bus_subscription *s, unsigned reasons)
 
 /* clock.c */
 void clock_read(struct bus *bus);
-void domain_fini(struct domain *d);
-struct event_id domain_zero(const struct domain *d); /* below every id of this birth */
-void domain_advance(struct domain *d, const struct event_id *id);
-
-/* Where a cursor stands: @pos is set to where a replay goes on from. Returns the reasons for a
- * reset, 0: none. */
-unsigned domain_place(const struct domain *d, const struct event_id *cursor, struct event_id *pos);
 
 /* history.c */
 void history_clock_known(

@@ -219,23 +219,6 @@ static void place_at(struct waiting *w, const struct event_id *pos, unsigned rea
     w->reasons = reasons;
 }
 
-/* The place right before @since_ms: in the latest epoch that had begun by then. */
-static void place_since(struct waiting *w) {
-    const struct domain *d = &w->bus->domain;
-    struct event_id pos = domain_zero(d);
-    uint64_t since = w->request->start.since_ms;
-    pos.epoch = 1;
-    for (size_t i = 0; i < d->notes_len; i++)
-        if (d->notes[i].ms < since && d->notes[i].epoch > pos.epoch)
-            pos.epoch = d->notes[i].epoch;
-    pos.ms = since > 0 ? since - 1 : 0;
-    pos.seq = UINT64_MAX >> 1;
-    w->unchecked = true;
-    if (id_compare(&pos, &d->position) > 0)
-        pos = d->position;
-    place_at(w, &pos, 0);
-}
-
 /* Whether the clock was read since the request came; asks for it where not. */
 static bool clock_is_fresh(struct waiting *w) {
     const struct domain *d = &w->bus->domain;
@@ -320,6 +303,7 @@ static void find_last(struct waiting *w, struct bus_subscription **topics) {
 static void place(struct waiting *w, struct bus_subscription **topics) {
     const struct domain *d = &w->bus->domain;
     enum cursor_kind kind = w->request->start.kind;
+    struct event_id pos;
     if (!d->exists && kind != CURSOR_NONE && !clock_is_fresh(w))
         return; /* it may just have been born */
     if (!d->exists) {
@@ -337,7 +321,9 @@ static void place(struct waiting *w, struct bus_subscription **topics) {
         place_id(w);
         break;
     case CURSOR_SINCE:
-        place_since(w);
+        w->unchecked = true;
+        pos = domain_since(d, w->request->start.since_ms);
+        place_at(w, &pos, 0);
         break;
     case CURSOR_LAST:
         find_last(w, topics);
@@ -353,13 +339,6 @@ static uint64_t limit_left(const struct waiting *w) {
     if (limit == 0)
         return UINT64_MAX;
     return limit > done ? limit - done : 0;
-}
-
-/* Where nothing of a topic is kept at all, the ring is empty at zero and seems to reach back to
- * everything: then a cursor older than the domain's memory may have missed what was forgotten. */
-static bool is_forgotten(const struct waiting *w, const struct bus_subscription *s) {
-    return s->ring.top.ms == 0 && !w->unchecked && w->pos.ms > 0 &&
-           w->pos.ms + w->bus->domain.memory_ms < clock_wall_ms();
 }
 
 static void serve_from_rings(struct waiting *w, struct bus_subscription **topics,
@@ -469,33 +448,28 @@ static void read_pages(struct waiting *w, struct bus_subscription **topics) {
         pages_free(w);
 }
 
-/* Whether every ring reaches back to the cursor, or is as far back as its topic's log; those that
- * do not yet are being extended. @resets: topics whose log ends above the cursor. */
-enum reach { REACH_ALL, REACH_EXTENDING, REACH_LOGS };
-
+/* The greatest reach of all topics; those that have to be extended are. @resets: topics whose log
+ * ends above the cursor. */
 static enum reach reach_of(struct waiting *w, struct bus_subscription **topics,
                            unsigned char *resets) {
-    enum reach reach = REACH_ALL;
+    enum reach all = REACH_RING;
+    bool extending = false;
     for (size_t i = 0; i < w->request->topics_len; i++) {
         struct bus_subscription *s = topics[i];
-        if (is_forgotten(w, s))
+        enum reach reach = ring_reach(&s->ring, s->extended, s->reaches_back, &w->pos);
+        bool trimmed = reach == REACH_TRIMMED ||
+                       domain_forgot(&w->bus->domain, &s->ring, &w->pos, clock_wall_ms());
+        if (trimmed && !w->unchecked)
             resets[i] |= RESET_TRIMMED;
-        if (id_compare(&w->pos, &s->ring.floor) >= 0)
-            continue;
-        if (s->reaches_back) {
-            if (!w->unchecked)
-                resets[i] |= RESET_TRIMMED;
-            continue;
-        }
-        if (!s->extended) {
+        if (reach == REACH_EXTEND) {
+            extending = true;
             if (s->read == NULL)
                 history_extend(s);
-            reach = REACH_EXTENDING;
-        } else if (reach == REACH_ALL) {
-            reach = REACH_LOGS;
         }
+        if (reach > all)
+            all = reach;
     }
-    return reach;
+    return extending ? REACH_EXTEND : all;
 }
 
 static void serve(struct waiting *w) {
@@ -518,9 +492,9 @@ static void serve(struct waiting *w) {
             serve_from_pages(w, topics);
         } else if (w->placed) {
             enum reach reach = reach_of(w, topics, resets);
-            if (reach == REACH_ALL)
+            if (reach <= REACH_TRIMMED)
                 serve_from_rings(w, topics, resets);
-            else if (reach == REACH_LOGS)
+            else if (reach == REACH_LOG)
                 read_pages(w, topics);
         }
     }
