@@ -72,11 +72,24 @@ static void restart_ring(struct bus_subscription *s, const struct event_id *at) 
     s->extended = s->reaches_back = false;
 }
 
-bool history_keep_within(struct bus_subscription *s) {
+static bool is_over(const struct bus_subscription *s) {
     const struct bus_options *o = &s->bus->options;
+    return s->ring.bytes > o->ring_topic_bytes || s->bus->ring_bytes > o->ring_node_bytes;
+}
+
+void history_served(struct bus_subscription *s, size_t before) {
+    ring_account(s, before);
+    if (!is_over(s))
+        return;
+    before = s->ring.bytes;
+    ring_drop_frames(&s->ring); /* rather than events, which the next in a storm wants too */
+    ring_account(s, before);
+    history_keep_within(s);
+}
+
+bool history_keep_within(struct bus_subscription *s) {
     bool dropped = false;
-    while (s->ring.len > 0 &&
-           (s->ring.bytes > o->ring_topic_bytes || s->bus->ring_bytes > o->ring_node_bytes)) {
+    while (s->ring.len > 0 && is_over(s)) {
         size_t before = s->ring.bytes;
         ring_drop_oldest(&s->ring);
         ring_account(s, before);

@@ -148,6 +148,8 @@ void history_extend(
     struct bus_subscription *s); /* read backwards into the ring, as far as it may grow */
 void history_free(struct bus_subscription *s);
 bool history_keep_within(struct bus_subscription *s); /* the bounds of rings */
+void history_served(struct bus_subscription *s,
+                    size_t before); /* a replay made frames; the ring had @before bytes */
 
 /* logs.c: entries of a log, as XRANGE and XREVRANGE give them */
 struct log_entry {

@@ -91,7 +91,8 @@ static void waiting_end(struct waiting *w) {
 struct stretch {
     struct ring *ring;
     size_t next;
-    const struct bus_subscription *topic;
+    size_t bytes; /* of the ring, before frames are made */
+    struct bus_subscription *topic;
     bool taken; /* some of it is in the slice */
 };
 
@@ -105,8 +106,9 @@ struct slice {
 
 /* What lies behind @pos in @ring. */
 static struct stretch stretch_of(struct ring *ring, const struct event_id *pos,
-                                 const struct bus_subscription *topic) {
-    return (struct stretch){.ring = ring, .next = ring_find(ring, pos), .topic = topic};
+                                 struct bus_subscription *topic) {
+    return (struct stretch){
+        .ring = ring, .next = ring_find(ring, pos), .bytes = ring->bytes, .topic = topic};
 }
 
 static struct ring_entry *peek(const struct stretch *s) {
@@ -147,6 +149,14 @@ static void gather(struct stretch *stretches, size_t len, const struct event_id 
         s->taken = true;
         s->next++;
     }
+}
+
+/* The slice holds its bytes: the rings may let their frames go. */
+static void stretches_free(struct stretch *stretches, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if (stretches[i].ring == &stretches[i].topic->ring)
+            history_served(stretches[i].topic, stretches[i].bytes);
+    free(stretches);
 }
 
 static struct bus_event *slice_event(struct slice *slice, enum frame_form form) {
@@ -352,7 +362,7 @@ static void serve_from_rings(struct waiting *w, struct bus_subscription **topics
     answer_slice(w, &slice, stretches, !slice.cut,
                  slice.cut ? &slice.last : &w->bus->domain.position, resets);
     buf_fini(&slice.bytes);
-    free(stretches);
+    stretches_free(stretches, n);
 }
 
 /* Whether the rings of the topics that no page was read of still reach back: they may have dropped
@@ -385,7 +395,7 @@ static void serve_from_pages(struct waiting *w, struct bus_subscription **topics
     answer_slice(w, &slice, stretches, false, slice.cut ? &slice.last : &bound, resets);
     buf_fini(&slice.bytes);
     free(resets);
-    free(stretches);
+    stretches_free(stretches, n);
 }
 
 static void on_log_page(void *arg, int status, const struct redisReply *reply) {
@@ -409,7 +419,8 @@ static void on_log_page(void *arg, int status, const struct redisReply *reply) {
                 id_compare(&e.id, &w->pos) <= 0)
                 continue;
             if (p->ring.len == 0)
-                p->trimmed = id_compare(&e.prev, &w->pos) > 0;
+                p->trimmed = id_compare(&e.prev, &w->pos) > 0 ||
+                             (e.prev.ms == 0 && domain_forgot(&w->bus->domain, &w->pos, e.id.ms));
             log_entry_message(&e, &message);
             ring_append(&p->ring, &e.id, &e.prev, message.data, message.len, NULL, 0);
         }
@@ -457,8 +468,9 @@ static enum reach reach_of(struct waiting *w, struct bus_subscription **topics,
     for (size_t i = 0; i < w->request->topics_len; i++) {
         struct bus_subscription *s = topics[i];
         enum reach reach = ring_reach(&s->ring, s->extended, s->reaches_back, &w->pos);
-        bool trimmed = reach == REACH_TRIMMED ||
-                       domain_forgot(&w->bus->domain, &s->ring, &w->pos, clock_wall_ms());
+        bool trimmed =
+            reach == REACH_TRIMMED ||
+            domain_forgot(&w->bus->domain, &w->pos, ring_began_ms(&s->ring, clock_wall_ms()));
         if (trimmed && !w->unchecked)
             resets[i] |= RESET_TRIMMED;
         if (reach == REACH_EXTEND) {
