@@ -67,10 +67,15 @@ struct event_id domain_since(const struct domain *d, uint64_t since_ms) {
     return id_compare(&pos, &d->position) > 0 ? d->position : pos;
 }
 
-bool domain_forgot(const struct domain *d, const struct ring *ring, const struct event_id *pos,
-                   uint64_t now_ms) {
-    return ring->top.ms == 0 && pos->ms > 0 && pos->ms + d->memory_ms < now_ms &&
-           id_compare(pos, &d->position) < 0; /* nothing at all was published since */
+bool domain_forgot(const struct domain *d, const struct event_id *pos, uint64_t until_ms) {
+    return pos->ms > 0 && pos->ms + d->memory_ms < until_ms &&
+           id_compare(pos, &d->position) < 0; /* else nothing at all was published since */
+}
+
+uint64_t ring_began_ms(const struct ring *ring, uint64_t now_ms) {
+    if (ring->floor.ms != 0)
+        return 0;
+    return ring->len > 0 ? ring_at(ring, 0)->id.ms : now_ms;
 }
 
 enum reach ring_reach(const struct ring *ring, bool extended, bool reaches_back,

@@ -40,11 +40,13 @@ unsigned domain_place(const struct domain *d, const struct event_id *cursor, str
 /* The place right before @since_ms: in the latest epoch that had begun by then. */
 struct event_id domain_since(const struct domain *d, uint64_t since_ms);
 
-/* Whether events of a topic behind @pos may be forgotten altogether: nothing is kept of it, and so
- * its ring is empty at zero and seems to reach back to everything, but @pos is older than the
- * domain's memory. */
-bool domain_forgot(const struct domain *d, const struct ring *ring, const struct event_id *pos,
-                   uint64_t now_ms);
+/* Whether an event behind @pos may have been forgotten by @until_ms, its topic's last id with it. */
+bool domain_forgot(const struct domain *d, const struct event_id *pos, uint64_t until_ms);
+
+/* When the first event of @ring was published, where Redis knew of none before it then, and
+ * @now_ms where there is none; 0 where it knew of one. What is behind a cursor that is older than
+ * the domain's memory may have been forgotten by then. */
+uint64_t ring_began_ms(const struct ring *ring, uint64_t now_ms);
 
 /* What has to be done to serve what lies behind a place. */
 enum reach {
