@@ -88,6 +88,8 @@ static void take_clock(struct bus *bus, const redisReply *reply) {
     fresh.exists = fresh.position.birth[0] != '\0';
     bool known = d->known, changed = known && !same_clock(d, &fresh);
     fresh.known = true;
+    if (!known || changed)
+        replay_restart(bus);
     if (known && !changed) {
         advance_later(bus, &fresh.position);
         fresh.reads_sent = d->reads_sent;

@@ -166,6 +166,7 @@ int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,
 /* replay.c */
 void replay_request(struct bus *bus, struct bus_replay *r); /* takes it over */
 void replay_serve(struct bus *bus);                         /* whoever can be answered now */
+void replay_restart(struct bus *bus); /* the clock may be another one: place all anew */
 void replay_free_all(struct bus *bus);
 
 /* bus.c */

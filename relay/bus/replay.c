@@ -41,7 +41,8 @@ struct waiting {
     bool failed;            /* a read failed: ask again when the connection is back */
     struct event_id *found; /* last= */
     size_t found_len;
-    bool gone; /* a topic was given up: free once nothing is outstanding */
+    bool stale; /* the clock is another one than when the outstanding reads were asked for */
+    bool gone;  /* a topic was given up: free once nothing is outstanding */
 };
 
 /* ---- topics ---- */
@@ -75,6 +76,21 @@ static void waiting_free(struct waiting *w) {
     free(w->found);
     free(w->request);
     free(w);
+}
+
+/* An answer came. Returns false where there is nothing to be done with it, and @w may be freed. */
+static bool answer_counts(struct waiting *w) {
+    w->outstanding--;
+    w->bus->replays_due = true;
+    if (!w->gone && !w->stale)
+        return true;
+    if (w->outstanding == 0 && w->gone) {
+        waiting_free(w);
+    } else if (w->outstanding == 0) {
+        w->stale = false;
+        pages_free(w);
+    }
+    return false;
 }
 
 /* Out of the line; freed when no read is outstanding. */
@@ -277,12 +293,8 @@ static void place_last(struct waiting *w) {
 
 static void on_latest(void *arg, int status, const struct redisReply *reply) {
     struct waiting *w = arg;
-    w->outstanding--;
-    if (w->gone) {
-        if (w->outstanding == 0)
-            waiting_free(w);
+    if (!answer_counts(w))
         return;
-    }
     if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY) {
         w->failed = true;
     } else {
@@ -295,7 +307,6 @@ static void on_latest(void *arg, int status, const struct redisReply *reply) {
     }
     if (w->outstanding == 0 && !w->failed)
         place_last(w);
-    w->bus->replays_due = true;
 }
 
 static void find_last(struct waiting *w, struct bus_subscription **topics) {
@@ -401,12 +412,8 @@ static void serve_from_pages(struct waiting *w, struct bus_subscription **topics
 static void on_log_page(void *arg, int status, const struct redisReply *reply) {
     struct page *p = arg;
     struct waiting *w = p->waiting;
-    w->outstanding--;
-    if (w->gone) {
-        if (w->outstanding == 0)
-            waiting_free(w);
+    if (!answer_counts(w))
         return;
-    }
     if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY) {
         w->failed = true;
     } else {
@@ -433,7 +440,6 @@ static void on_log_page(void *arg, int status, const struct redisReply *reply) {
     }
     if (w->outstanding == 0)
         w->pages_done = !w->failed;
-    w->bus->replays_due = true;
 }
 
 /* Read a page of each topic whose ring does not reach back to the cursor. */
@@ -519,6 +525,19 @@ void replay_request(struct bus *bus, struct bus_replay *r) {
     w->bus = bus;
     w->request = r;
     DL_APPEND(bus->waiting, w);
+    bus->replays_due = true;
+}
+
+/* What was found out with another clock means nothing. */
+void replay_restart(struct bus *bus) {
+    struct waiting *w;
+    DL_FOREACH(bus->waiting, w) {
+        w->placed = w->unchecked = false;
+        w->reasons = 0;
+        w->stale = w->outstanding > 0;
+        if (!w->stale)
+            pages_free(w);
+    }
     bus->replays_due = true;
 }
 
