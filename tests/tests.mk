@@ -51,8 +51,8 @@ $(REPLAYS): $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/
 .PHONY: chaos
 SECONDS ?= 600
 SEED    ?=
-chaos: all $(NODE_MODULES:tests/%/package.stamp=tests/%/node_modules/.package-lock.json) ## kill, stall and cut all there is for SECONDS, and check that no event is lost; SEED=
-	@BUILD='$(BUILD)' $(PYTHON) tests/e2e/chaos.py --seconds $(SECONDS) $(if $(SEED),--seed '$(SEED)')
+chaos: all $(NODE_MODULES:tests/%/package.stamp=tests/%/node_modules/.package-lock.json) ## kill, stall and cut all there is for SECONDS, and check that no event is lost; SEED= FAILOVERS=1
+	@BUILD='$(BUILD)' $(PYTHON) tests/e2e/chaos.py --seconds $(SECONDS) $(if $(SEED),--seed '$(SEED)') $(if $(FAILOVERS),--failovers)
 
 # The fuzzers and all that they reach are compiled for themselves, by clang, into build/fuzz.
 .PHONY: fuzz fuzzers

@@ -1,9 +1,4 @@
-/* The domain's clock: birth, epoch, position, and where epochs began (design: "Epochs").
- *
- * Redis replicates asynchronously: a promoted replica may have lost a tail that clients have seen.
- * The notes say how far the kept part of each epoch reaches; a cursor beyond it saw events that are
- * gone. */
-#include <assert.h>
+/* Reading the domain's clock: birth, epoch, position, and where epochs began. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,50 +6,6 @@
 #include "relay/base/mem.h"
 #include "relay/bus/internal.h"
 #include "relay/wire/names.h"
-
-struct event_id domain_zero(const struct domain *d) {
-    struct event_id zero = {.epoch = 0};
-    memcpy(zero.birth, d->position.birth, sizeof(zero.birth));
-    return zero;
-}
-
-void domain_advance(struct domain *d, const struct event_id *id) {
-    if (id_compare(id, &d->position) > 0)
-        d->position = *id;
-}
-
-void domain_fini(struct domain *d) {
-    free(d->notes);
-    d->notes = NULL;
-    d->notes_len = 0;
-}
-
-/* The note of the first epoch that began after @epoch; NULL: none did. */
-static const struct event_id *note_after(const struct domain *d, uint64_t epoch) {
-    const struct event_id *best = NULL;
-    for (size_t i = 0; i < d->notes_len; i++)
-        if (d->notes[i].epoch > epoch && (best == NULL || d->notes[i].epoch < best->epoch))
-            best = &d->notes[i];
-    return best;
-}
-
-unsigned domain_place(const struct domain *d, const struct event_id *cursor, struct event_id *pos) {
-    *pos = d->position;
-    if (strcmp(cursor->birth, d->position.birth) != 0)
-        return RESET_BIRTH;
-    if (id_compare(cursor, &d->position) > 0)
-        return RESET_FAILOVER; /* the clock is behind it, so what it saw is gone */
-    const struct event_id *note = note_after(d, cursor->epoch);
-    *pos = *cursor;
-    if (note == NULL || cursor->ms < note->ms ||
-        (cursor->ms == note->ms && cursor->seq <= note->seq))
-        return 0;
-    pos->ms = note->ms; /* in the cursor's own epoch: the last of it that was kept */
-    pos->seq = note->seq;
-    return RESET_FAILOVER;
-}
-
-/* ---- reading it ---- */
 
 static bool parse_number(const char *text, uint64_t *out) {
     char *end;
@@ -137,6 +88,8 @@ static void take_clock(struct bus *bus, const redisReply *reply) {
     fresh.exists = fresh.position.birth[0] != '\0';
     bool known = d->known, changed = known && !same_clock(d, &fresh);
     fresh.known = true;
+    if (!known || changed)
+        replay_restart(bus);
     if (known && !changed) {
         advance_later(bus, &fresh.position);
         fresh.reads_sent = d->reads_sent;

@@ -24,10 +24,11 @@ struct history_read {
     struct bus_subscription
         *subscription;     /* NULL: it was given up, or the read is to be forgotten */
     struct event_id floor; /* of the ring when it was asked for */
+    struct event_id goal;  /* of fill(): what was published, whether or not the log still has it */
 };
 
 static void read_last(struct bus_subscription *s);
-static void fill(struct bus_subscription *s);
+static void fill(struct bus_subscription *s, const struct event_id *goal);
 
 /* ---- reads ---- */
 
@@ -72,11 +73,24 @@ static void restart_ring(struct bus_subscription *s, const struct event_id *at) 
     s->extended = s->reaches_back = false;
 }
 
-bool history_keep_within(struct bus_subscription *s) {
+static bool is_over(const struct bus_subscription *s) {
     const struct bus_options *o = &s->bus->options;
+    return s->ring.bytes > o->ring_topic_bytes || s->bus->ring_bytes > o->ring_node_bytes;
+}
+
+void history_served(struct bus_subscription *s, size_t before) {
+    ring_account(s, before);
+    if (!is_over(s))
+        return;
+    before = s->ring.bytes;
+    ring_drop_frames(&s->ring); /* rather than events, which the next in a storm wants too */
+    ring_account(s, before);
+    history_keep_within(s);
+}
+
+bool history_keep_within(struct bus_subscription *s) {
     bool dropped = false;
-    while (s->ring.len > 0 &&
-           (s->ring.bytes > o->ring_topic_bytes || s->bus->ring_bytes > o->ring_node_bytes)) {
+    while (s->ring.len > 0 && is_over(s)) {
         size_t before = s->ring.bytes;
         ring_drop_oldest(&s->ring);
         ring_account(s, before);
@@ -150,10 +164,12 @@ static void settle(struct bus_subscription *s) {
 }
 
 static void on_page(void *arg, int status, const struct redisReply *reply) {
+    const struct event_id goal = ((struct history_read *)arg)->goal;
     struct bus_subscription *s = read_done(arg, status);
     if (s == NULL || reply->type != REDIS_REPLY_ARRAY)
         return;
     struct buf message = BUF_INIT;
+    bool moved = false;
     for (size_t i = 0; i < reply->elements; i++) {
         struct log_entry e;
         if (!log_entry_parse(&s->bus->domain, reply->element[i], &e) ||
@@ -161,17 +177,22 @@ static void on_page(void *arg, int status, const struct redisReply *reply) {
             continue;
         log_entry_message(&e, &message);
         add(s, &e.id, &e.prev, message.data, message.len, NULL);
+        moved = true;
     }
     buf_fini(&message);
-    if (reply->elements == PAGE_ENTRIES)
-        fill(s);
-    else
-        settle(s);
+    if (moved && reply->elements == PAGE_ENTRIES) {
+        fill(s, &goal);
+        return;
+    }
+    if (id_compare(&goal, &s->ring.top) > 0)
+        restart_ring(s, &goal); /* trimmed meanwhile: replays find that out from the log */
+    settle(s);
 }
 
-/* Read what was published behind the top. */
-static void fill(struct bus_subscription *s) {
+/* Read what was published behind the top, at least up to @goal. */
+static void fill(struct bus_subscription *s, const struct event_id *goal) {
     struct history_read *read = read_new(s);
+    read->goal = *goal;
     s->history = HISTORY_READING;
     if (log_read(s->bus, s, false, &s->ring.top, NULL, PAGE_ENTRIES, on_page, read) != RELAY_OK)
         read_done(read, RELAY_ECONN);
@@ -188,7 +209,7 @@ static void take_last(struct bus_subscription *s, const struct event_id *last) {
     if (s->known)
         set_back_top(s);
     if (s->known && id_compare(last, &s->ring.top) > 0) {
-        fill(s);
+        fill(s, last);
         return;
     }
     if (!s->known || id_compare(last, &s->ring.top) < 0)
@@ -353,7 +374,7 @@ void history_event(struct bus_subscription *s, const struct envelope *envelope,
         figure_add(&s->bus->figures->gaps, 1);
         subscriptions_tell_gap_to_all(s, 0);
         keep_pending(s, message);
-        fill(s);
+        fill(s, &prev);
         return;
     }
     if (link < 0) { /* a fork: what we saw last is not what was published before this */

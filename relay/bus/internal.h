@@ -10,6 +10,7 @@
 #include "relay/base/wheel.h"
 #include "relay/bus/bus.h"
 #include "relay/bus/message.h"
+#include "relay/bus/place.h"
 #include "relay/bus/ring.h"
 #include "relay/redis/client.h"
 #include "relay/redis/info.h"
@@ -70,18 +71,6 @@ struct bus_subscription {
     size_t topic_len;
     char *topic;
     struct bus_interest interests[]; /* per worker */
-};
-
-/* The order of ids: what is known of the domain's clock. */
-struct domain {
-    bool known;  /* read since the connections are what they are */
-    bool exists; /* there is a clock: durable events were published, or can be */
-    uint64_t reads_sent, reads_done; /* of the clock, ever */
-    struct event_id position; /* the greatest id known; its birth and epoch are the domain's */
-    struct event_id
-        *notes; /* the last id before each epoch; .epoch is that which began behind it */
-    size_t notes_len;
-    uint64_t memory_ms; /* how long the last id of a topic is kept */
 };
 
 /* The probe: a nonce through the publish path to the node's own channel. */
@@ -154,13 +143,6 @@ void subscriptions_tell_gap_to_all(struct bus_subscription *s, unsigned reasons)
 
 /* clock.c */
 void clock_read(struct bus *bus);
-void domain_fini(struct domain *d);
-struct event_id domain_zero(const struct domain *d); /* below every id of this birth */
-void domain_advance(struct domain *d, const struct event_id *id);
-
-/* Where a cursor stands: @pos is set to where a replay goes on from. Returns the reasons for a
- * reset, 0: none. */
-unsigned domain_place(const struct domain *d, const struct event_id *cursor, struct event_id *pos);
 
 /* history.c */
 void history_clock_known(
@@ -176,6 +158,8 @@ void history_extend(
     struct bus_subscription *s); /* read backwards into the ring, as far as it may grow */
 void history_free(struct bus_subscription *s);
 bool history_keep_within(struct bus_subscription *s); /* the bounds of rings */
+void history_served(struct bus_subscription *s,
+                    size_t before); /* a replay made frames; the ring had @before bytes */
 
 /* logs.c: entries of a log, as XRANGE and XREVRANGE give them */
 struct log_entry {
@@ -192,6 +176,7 @@ int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,
 /* replay.c */
 void replay_request(struct bus *bus, struct bus_replay *r); /* takes it over */
 void replay_serve(struct bus *bus);                         /* whoever can be answered now */
+void replay_restart(struct bus *bus); /* the clock may be another one: place all anew */
 void replay_free_all(struct bus *bus);
 
 /* bus.c */

@@ -57,7 +57,8 @@ bool log_entry_parse(const struct domain *d, const redisReply *reply, struct log
             has_epoch = parse_decimal(value->str, value->len, &out->id.epoch);
         }
     }
-    return has_json && has_prev && has_epoch && parse_place(reply->element[0], &out->id);
+    return has_json && has_prev && has_epoch && parse_place(reply->element[0], &out->id) &&
+           domain_bore(d, &out->id);
 }
 
 void log_entry_message(const struct log_entry *e, struct buf *out) {

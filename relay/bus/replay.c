@@ -41,7 +41,8 @@ struct waiting {
     bool failed;            /* a read failed: ask again when the connection is back */
     struct event_id *found; /* last= */
     size_t found_len;
-    bool gone; /* a topic was given up: free once nothing is outstanding */
+    bool stale; /* the clock is another one than when the outstanding reads were asked for */
+    bool gone;  /* a topic was given up: free once nothing is outstanding */
 };
 
 /* ---- topics ---- */
@@ -77,6 +78,21 @@ static void waiting_free(struct waiting *w) {
     free(w);
 }
 
+/* An answer came. Returns false where there is nothing to be done with it, and @w may be freed. */
+static bool answer_counts(struct waiting *w) {
+    w->outstanding--;
+    w->bus->replays_due = true;
+    if (!w->gone && !w->stale)
+        return true;
+    if (w->outstanding == 0 && w->gone) {
+        waiting_free(w);
+    } else if (w->outstanding == 0) {
+        w->stale = false;
+        pages_free(w);
+    }
+    return false;
+}
+
 /* Out of the line; freed when no read is outstanding. */
 static void waiting_end(struct waiting *w) {
     DL_DELETE(w->bus->waiting, w);
@@ -91,7 +107,8 @@ static void waiting_end(struct waiting *w) {
 struct stretch {
     struct ring *ring;
     size_t next;
-    const struct bus_subscription *topic;
+    size_t bytes; /* of the ring, before frames are made */
+    struct bus_subscription *topic;
     bool taken; /* some of it is in the slice */
 };
 
@@ -105,8 +122,9 @@ struct slice {
 
 /* What lies behind @pos in @ring. */
 static struct stretch stretch_of(struct ring *ring, const struct event_id *pos,
-                                 const struct bus_subscription *topic) {
-    return (struct stretch){.ring = ring, .next = ring_find(ring, pos), .topic = topic};
+                                 struct bus_subscription *topic) {
+    return (struct stretch){
+        .ring = ring, .next = ring_find(ring, pos), .bytes = ring->bytes, .topic = topic};
 }
 
 static struct ring_entry *peek(const struct stretch *s) {
@@ -147,6 +165,14 @@ static void gather(struct stretch *stretches, size_t len, const struct event_id 
         s->taken = true;
         s->next++;
     }
+}
+
+/* The slice holds its bytes: the rings may let their frames go. */
+static void stretches_free(struct stretch *stretches, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if (stretches[i].ring == &stretches[i].topic->ring)
+            history_served(stretches[i].topic, stretches[i].bytes);
+    free(stretches);
 }
 
 static struct bus_event *slice_event(struct slice *slice, enum frame_form form) {
@@ -219,23 +245,6 @@ static void place_at(struct waiting *w, const struct event_id *pos, unsigned rea
     w->reasons = reasons;
 }
 
-/* The place right before @since_ms: in the latest epoch that had begun by then. */
-static void place_since(struct waiting *w) {
-    const struct domain *d = &w->bus->domain;
-    struct event_id pos = domain_zero(d);
-    uint64_t since = w->request->start.since_ms;
-    pos.epoch = 1;
-    for (size_t i = 0; i < d->notes_len; i++)
-        if (d->notes[i].ms < since && d->notes[i].epoch > pos.epoch)
-            pos.epoch = d->notes[i].epoch;
-    pos.ms = since > 0 ? since - 1 : 0;
-    pos.seq = UINT64_MAX >> 1;
-    w->unchecked = true;
-    if (id_compare(&pos, &d->position) > 0)
-        pos = d->position;
-    place_at(w, &pos, 0);
-}
-
 /* Whether the clock was read since the request came; asks for it where not. */
 static bool clock_is_fresh(struct waiting *w) {
     const struct domain *d = &w->bus->domain;
@@ -284,12 +293,8 @@ static void place_last(struct waiting *w) {
 
 static void on_latest(void *arg, int status, const struct redisReply *reply) {
     struct waiting *w = arg;
-    w->outstanding--;
-    if (w->gone) {
-        if (w->outstanding == 0)
-            waiting_free(w);
+    if (!answer_counts(w))
         return;
-    }
     if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY) {
         w->failed = true;
     } else {
@@ -302,7 +307,6 @@ static void on_latest(void *arg, int status, const struct redisReply *reply) {
     }
     if (w->outstanding == 0 && !w->failed)
         place_last(w);
-    w->bus->replays_due = true;
 }
 
 static void find_last(struct waiting *w, struct bus_subscription **topics) {
@@ -320,6 +324,7 @@ static void find_last(struct waiting *w, struct bus_subscription **topics) {
 static void place(struct waiting *w, struct bus_subscription **topics) {
     const struct domain *d = &w->bus->domain;
     enum cursor_kind kind = w->request->start.kind;
+    struct event_id pos;
     if (!d->exists && kind != CURSOR_NONE && !clock_is_fresh(w))
         return; /* it may just have been born */
     if (!d->exists) {
@@ -337,7 +342,9 @@ static void place(struct waiting *w, struct bus_subscription **topics) {
         place_id(w);
         break;
     case CURSOR_SINCE:
-        place_since(w);
+        w->unchecked = true;
+        pos = domain_since(d, w->request->start.since_ms);
+        place_at(w, &pos, 0);
         break;
     case CURSOR_LAST:
         find_last(w, topics);
@@ -355,13 +362,6 @@ static uint64_t limit_left(const struct waiting *w) {
     return limit > done ? limit - done : 0;
 }
 
-/* Where nothing of a topic is kept at all, the ring is empty at zero and seems to reach back to
- * everything: then a cursor older than the domain's memory may have missed what was forgotten. */
-static bool is_forgotten(const struct waiting *w, const struct bus_subscription *s) {
-    return s->ring.top.ms == 0 && !w->unchecked && w->pos.ms > 0 &&
-           w->pos.ms + w->bus->domain.memory_ms < clock_wall_ms();
-}
-
 static void serve_from_rings(struct waiting *w, struct bus_subscription **topics,
                              const unsigned char *resets) {
     size_t n = w->request->topics_len;
@@ -373,7 +373,7 @@ static void serve_from_rings(struct waiting *w, struct bus_subscription **topics
     answer_slice(w, &slice, stretches, !slice.cut,
                  slice.cut ? &slice.last : &w->bus->domain.position, resets);
     buf_fini(&slice.bytes);
-    free(stretches);
+    stretches_free(stretches, n);
 }
 
 /* Whether the rings of the topics that no page was read of still reach back: they may have dropped
@@ -406,18 +406,14 @@ static void serve_from_pages(struct waiting *w, struct bus_subscription **topics
     answer_slice(w, &slice, stretches, false, slice.cut ? &slice.last : &bound, resets);
     buf_fini(&slice.bytes);
     free(resets);
-    free(stretches);
+    stretches_free(stretches, n);
 }
 
 static void on_log_page(void *arg, int status, const struct redisReply *reply) {
     struct page *p = arg;
     struct waiting *w = p->waiting;
-    w->outstanding--;
-    if (w->gone) {
-        if (w->outstanding == 0)
-            waiting_free(w);
+    if (!answer_counts(w))
         return;
-    }
     if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY) {
         w->failed = true;
     } else {
@@ -430,7 +426,8 @@ static void on_log_page(void *arg, int status, const struct redisReply *reply) {
                 id_compare(&e.id, &w->pos) <= 0)
                 continue;
             if (p->ring.len == 0)
-                p->trimmed = id_compare(&e.prev, &w->pos) > 0;
+                p->trimmed = id_compare(&e.prev, &w->pos) > 0 ||
+                             (e.prev.ms == 0 && domain_forgot(&w->bus->domain, &w->pos, e.id.ms));
             log_entry_message(&e, &message);
             ring_append(&p->ring, &e.id, &e.prev, message.data, message.len, NULL, 0);
         }
@@ -443,7 +440,6 @@ static void on_log_page(void *arg, int status, const struct redisReply *reply) {
     }
     if (w->outstanding == 0)
         w->pages_done = !w->failed;
-    w->bus->replays_due = true;
 }
 
 /* Read a page of each topic whose ring does not reach back to the cursor. */
@@ -469,33 +465,29 @@ static void read_pages(struct waiting *w, struct bus_subscription **topics) {
         pages_free(w);
 }
 
-/* Whether every ring reaches back to the cursor, or is as far back as its topic's log; those that
- * do not yet are being extended. @resets: topics whose log ends above the cursor. */
-enum reach { REACH_ALL, REACH_EXTENDING, REACH_LOGS };
-
+/* The greatest reach of all topics; those that have to be extended are. @resets: topics whose log
+ * ends above the cursor. */
 static enum reach reach_of(struct waiting *w, struct bus_subscription **topics,
                            unsigned char *resets) {
-    enum reach reach = REACH_ALL;
+    enum reach all = REACH_RING;
+    bool extending = false;
     for (size_t i = 0; i < w->request->topics_len; i++) {
         struct bus_subscription *s = topics[i];
-        if (is_forgotten(w, s))
+        enum reach reach = ring_reach(&s->ring, s->extended, s->reaches_back, &w->pos);
+        bool trimmed =
+            reach == REACH_TRIMMED ||
+            domain_forgot(&w->bus->domain, &w->pos, ring_began_ms(&s->ring, clock_wall_ms()));
+        if (trimmed && !w->unchecked)
             resets[i] |= RESET_TRIMMED;
-        if (id_compare(&w->pos, &s->ring.floor) >= 0)
-            continue;
-        if (s->reaches_back) {
-            if (!w->unchecked)
-                resets[i] |= RESET_TRIMMED;
-            continue;
-        }
-        if (!s->extended) {
+        if (reach == REACH_EXTEND) {
+            extending = true;
             if (s->read == NULL)
                 history_extend(s);
-            reach = REACH_EXTENDING;
-        } else if (reach == REACH_ALL) {
-            reach = REACH_LOGS;
         }
+        if (reach > all)
+            all = reach;
     }
-    return reach;
+    return extending ? REACH_EXTEND : all;
 }
 
 static void serve(struct waiting *w) {
@@ -518,9 +510,9 @@ static void serve(struct waiting *w) {
             serve_from_pages(w, topics);
         } else if (w->placed) {
             enum reach reach = reach_of(w, topics, resets);
-            if (reach == REACH_ALL)
+            if (reach <= REACH_TRIMMED)
                 serve_from_rings(w, topics, resets);
-            else if (reach == REACH_LOGS)
+            else if (reach == REACH_LOG)
                 read_pages(w, topics);
         }
     }
@@ -533,6 +525,19 @@ void replay_request(struct bus *bus, struct bus_replay *r) {
     w->bus = bus;
     w->request = r;
     DL_APPEND(bus->waiting, w);
+    bus->replays_due = true;
+}
+
+/* What was found out with another clock means nothing. */
+void replay_restart(struct bus *bus) {
+    struct waiting *w;
+    DL_FOREACH(bus->waiting, w) {
+        w->placed = w->unchecked = false;
+        w->reasons = 0;
+        w->stale = w->outstanding > 0;
+        if (!w->stale)
+            pages_free(w);
+    }
     bus->replays_due = true;
 }
 

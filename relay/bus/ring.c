@@ -134,3 +134,14 @@ struct frame *ring_frame(struct ring *r, struct ring_entry *e, const char *topic
     r->bytes += entry_bytes(e);
     return frame;
 }
+
+void ring_drop_frames(struct ring *r) {
+    for (size_t i = 0; i < r->len; i++) {
+        struct ring_entry *e = ring_at(r, i);
+        r->bytes -= entry_bytes(e);
+        frame_unref(e->frame);
+        e->frame = NULL;
+        e->forms = 0;
+        r->bytes += entry_bytes(e);
+    }
+}

@@ -61,4 +61,7 @@ size_t ring_find(const struct ring *r, const struct event_id *pos);
 struct frame *ring_frame(struct ring *r, struct ring_entry *e, const char *topic, size_t topic_len,
                          enum frame_form form);
 
+/* Forget the frames, which ring_frame() makes anew; the events stay. */
+void ring_drop_frames(struct ring *r);
+
 #endif

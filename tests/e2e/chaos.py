@@ -1,7 +1,8 @@
 """Everything at once: publishers, readers and a nemesis on a few relays and one Redis, all from one seed; at the end the
 checker judges what they remember. `make chaos SECONDS=600 SEED=7` runs it for as long as one likes.
 
-Redis runs with `appendfsync always`, so that acknowledged means kept, and nothing is trimmed: no reset is expected.
+Redis runs with `appendfsync always`, so that acknowledged means kept, and nothing is trimmed: no reset is expected. With
+--failovers it is a master and a replica instead, which lose what was not replicated: then whoever saw some of that is told.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import time
 import harness
 from checker import Checker, Published, Violation, unreached
 from http_raw import Closed, fetch
+from pair import Pair
 from readers import ChromiumReader, NodeReader, SocketReader, quoted
 from settings import DEADLINE, HERE
 
@@ -211,11 +213,24 @@ def cut_readers(run, rng):
         reader.cut_now = True
 
 
-NEMESES = {
+def fail_over(run, rng):
+    """The replica has not got what was published in the last moment, and becomes master."""
+    span = rng.choice([0, 0.1, 0.5, 1.5])
+    run.tell(f"failover, with {span} s lost")
+    run.redis.link.silence()
+    time.sleep(span)
+    run.redis.fail_over()
+    time.sleep(rng.uniform(0.5, 2))
+    run.redis.rejoin()
+    run.tell("the old master is a replica")
+
+
+RESTARTS = {
     "nemesis of Redis": ((0.5, 4), [client_kill_normal, client_kill_pubsub, client_kill_pubsub, stall_redis, kill_redis]),
     "nemesis of relays": ((0.5, 5), [kill_a_relay, drain_a_relay, stop_a_relay_for_a_while]),
     "nemesis of readers": ((1, 4), [cut_readers]),
 }
+FAILOVERS = RESTARTS | {"nemesis of Redis": ((0.2, 3), [fail_over, fail_over, fail_over, client_kill_pubsub, client_kill_normal])}
 
 
 class Run:
@@ -223,8 +238,9 @@ class Run:
 
     publishers = 5
 
-    def __init__(self, directory, seconds, seed, rate=100):
+    def __init__(self, directory, seconds, seed, rate=100, failovers=False):
         self.directory, self.seconds, self.seed, self.rate = pathlib.Path(directory), seconds, seed, rate
+        self.failovers = failovers
         self.counts = collections.Counter()
         self.faults, self.violations, self.retired = [], [], []
         self.calm, self.ending, self.over = threading.Event(), threading.Event(), threading.Event()
@@ -244,7 +260,10 @@ class Run:
 
     def go(self):
         """Returns whether all held; the story is in text()."""
-        self.redis = harness.Redis(self.directory, "--appendonly", "yes", "--appendfsync", "always")
+        if self.failovers:
+            self.redis = Pair(self.directory)
+        else:
+            self.redis = harness.Redis(self.directory, "--appendonly", "yes", "--appendfsync", "always")
         self.nodes = None
         try:
             self.nodes = Nodes(self)
@@ -287,7 +306,8 @@ class Run:
     def _storm(self):
         publishers = [Publisher(self, n, keyed=n > 0) for n in range(self.publishers)]
         self._make_readers()
-        nemeses = [Nemesis(self, name, pause, faults) for name, (pause, faults) in NEMESES.items()]
+        plan = FAILOVERS if self.failovers else RESTARTS
+        nemeses = [Nemesis(self, name, pause, faults) for name, (pause, faults) in plan.items()]
         for thread in [*self.readers, *publishers, *nemeses]:
             thread.start()
         self._newcomers(time.monotonic() + self.seconds)
@@ -342,7 +362,8 @@ class Run:
 
     def _judge(self):
         memories = [r.memory for r in [*self.readers, *self.retired]]
-        report = Checker(self.published, memories, kept=self._kept()).run()
+        allowed = lambda reason, _topics: self.failovers and reason == "failover"
+        report = Checker(self.published, memories, allowed, self._kept(), tail_lost=self.failovers).run()
         self.counts.update(report.counts)
         self.violations += unreached([r.memory for r in self.readers], self.markers)
         self.violations += report.violations
@@ -402,11 +423,12 @@ def main():
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(10**6)))
     parser.add_argument("--rate", type=float, default=100, help="publishes per second")
+    parser.add_argument("--failovers", action="store_true", help="from a master to its replica, instead of restarts")
     args = parser.parse_args()
     if not (HERE / "node_modules" / "eventsource").exists():
         subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=HERE, check=True, capture_output=True)
     directory = tempfile.mkdtemp(prefix="chaos-", dir="/tmp")
-    run = Run(directory, args.seconds, args.seed, args.rate)
+    run = Run(directory, args.seconds, args.seed, args.rate, args.failovers)
     held = run.go()
     print(run.text())
     if held:

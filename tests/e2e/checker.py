@@ -94,7 +94,8 @@ class Report:
 
 class Checker:
     """Checks one history. @resets_allowed(reason, topics) says which resets the plan explains. @kept are the ids that
-    the logs hold at the end; with @tail_lost (a failover), what they do not hold is asked of nobody."""
+    the logs hold at the end; with @tail_lost (failovers), what they do not hold is asked of nobody, but whoever saw some
+    of it has to be told."""
 
     def __init__(self, published, readers, resets_allowed=lambda reason, topics: False, kept=None, tail_lost=False):
         self.published, self.readers = published, readers
@@ -131,6 +132,7 @@ class Checker:
         counts = self.report.counts
         counts["published"] = len(self.published)
         counts["acknowledged"] = sum(p.id is not None for p in self.published)
+        counts["acknowledged, gone"] = sum(p.id is not None and not self.exists(p.id) for p in self.published)
         counts["unacknowledged, seen"] = sum(p.id is None and (p.topic, p.label) in self.ids for p in self.published)
         if self.kept is not None and not self.tail_lost:
             for id_text, (topic, label) in self.content.items():
@@ -145,7 +147,7 @@ class Checker:
         if self.content.setdefault(id_text, what) != what:
             text = f"{id_text} is {topic} {label}, and also {' '.join(self.content[id_text])}"
             self.report.add("one id twice", who, at, text)
-        elif self.ids.setdefault(what, id_text) != id_text:
+        elif self.exists(id_text) and self.ids.setdefault(what, id_text) != id_text:
             self.report.add("two ids", who, at, f"{topic} {label} is {id_text}, and also {self.ids[what]}")
         if id_text not in self.first_at:
             self.first_at[id_text] = at
@@ -167,6 +169,7 @@ class Judge:
         self.got = {}  # id: when
         self.excused = collections.defaultdict(list)  # topic: [(above, up to)]
         self.open = {}  # topic: above what, where a reset `trimmed` waits for the first event behind it
+        self.gone = {}  # topic: an event of it that it saw, that is gone, and of which it was not told yet
 
     def fault(self, kind, at, text):
         self.report.add(kind, self.reader.name, at, text)
@@ -205,6 +208,9 @@ class Judge:
         elif self.last is not None and here.birth != self.last.birth and not self.reborn:
             self.fault("untold", seen.at, f"{where} is of another birth, and no reset said so")
         self.got.setdefault(seen.id, seen.at)
+        self._was_told(here, seen)
+        if not self.checker.exists(seen.id):
+            self.gone[seen.topic] = seen
         if seen.topic in self.open:
             self.excused[seen.topic].append((self.open.pop(seen.topic), here))
         if self.start is None:
@@ -217,6 +223,7 @@ class Judge:
         here = self.place(seen.id)
         if self.last is not None and here < self.last:
             self.fault("backwards", seen.at, f"relay.live {seen.id} is below {self._text(self.last)}, which it has seen")
+        self._was_told(here, seen)
         for topic, above in self.open.items():
             self.excused[topic].append((above, here))
         self.open.clear()
@@ -235,9 +242,19 @@ class Judge:
             elif seen.reason == "trimmed":
                 self.open.setdefault(topic, self.last)
         self.reborn = self.reborn or seen.reason == "birth"
+        if seen.reason in ("failover", "birth"):
+            for topic in seen.topics:
+                self.gone.pop(topic, None)
         if here is not None:
             self.last = here
             self.start = self.start or here
+
+    def _was_told(self, here, seen):
+        """Before anything of another epoch comes, a reset says that what it saw is gone."""
+        for topic, lost in list(self.gone.items()):
+            if self.place(lost.id)[:2] < here[:2]:
+                self.fault("untold", seen.at, f"{topic} {lost.label} {lost.id} is gone, and {seen.id} came without a reset")
+                del self.gone[topic]
 
     def _look_for_lost(self):
         """Everything between the first and the last place, on its topics, has to have come."""

@@ -256,6 +256,32 @@ def test_lost_tail():
     assert kinds(connection(None, live(0), *a_and_b(1, 2, 3, 4, 7, 8)), kept=kept, tail_lost=True) == {"lost": 1}
 
 
+def test_lost_tail_that_was_seen_has_to_be_told():
+    """Before anything of the next epoch comes; who has left is not owed a word."""
+    new = [event("a", 7, epoch="2"), event("b", 8, epoch="2")]
+    history = ALL[:3] + ALL[4:7] + [Published(e.topic, e.label, e.id, 0.0, "relay") for e in new]
+    how = {"kept": {at(n) for n in (1, 2, 3, 4)} | {e.id for e in new}, "tail_lost": True, "history": history}
+    first = connection(None, live(0), *a_and_b(1, 2, 3, 4, 5, 6))
+    told = reset("failover", 4, "a", "b")
+    good(first, **how)
+    good(first, connection(6, told, *new), **how)
+    good(first, connection(6, told), connection(4, *new), **how)
+    assert kinds(first, connection(6, *new), **how) == {"untold": 2}
+    assert kinds(first, connection(6, live(7, epoch="2")), **how) == {"untold": 2, "lost": 1}
+    assert kinds(first, connection(6, reset("failover", 4, "a"), *new), **how) == {"untold": 1}
+    assert kinds(first, connection(6, new[0], told, new[1]), **how)["untold"] == 2
+
+
+def test_lost_tail_that_is_published_again():
+    """A retry with its key, which was lost too: another event, with another id."""
+    kept = {at(1), at(3)}
+    history = [Published("a", "n1", at(1), 0.0, "r"), Published("a", "n2", at(3), 0.0, "r")]
+    first = connection(None, live(0), event("a", 1), event("a", 2))
+    again = connection(2, reset("failover", 1, "a"), event("a", 3, "n2"))
+    good(first, again, topics="a", history=history, kept=kept, tail_lost=True)
+    assert "two ids" in kinds(first, again, topics="a", history=history)
+
+
 # ---- reading a stream ----
 
 

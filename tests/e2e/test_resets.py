@@ -3,13 +3,13 @@ cursor is answered with 200 and a reset, never with an error that kills an Event
 """
 
 import json
-import re
 import tempfile
 import urllib.parse
 
 import pytest
 from checker import parse_id
-from harness import Redis, publish_until_received, wait_until
+from harness import publish_until_received, wait_until
+from pair import Pair
 from test_publish_durable import log_of, post
 from test_resume import come_back, node, numbers_until, publish, publish_lines  # noqa: F401 (a fixture)
 
@@ -163,44 +163,10 @@ def test_replay_limit(start_relay, own_redis, topic):
 # ---- failover ----
 
 
-class Pair:
-    """A master and its replica; the replica's link goes through a proxy, and so does the relay's."""
-
-    def __init__(self, directories, proxy_to):
-        self.master = Redis(directories[0])
-        self.link = proxy_to(("127.0.0.1", self.master.port))
-        self.replica = Redis(directories[1], "--replicaof", f"127.0.0.1 {self.link.port}")
-        self.front = proxy_to(("127.0.0.1", self.master.port))
-        self.url = f"redis://127.0.0.1:{self.front.port}"
-        wait_until(lambda: b"master_link_status:up" in self.replica("INFO", "replication"), "the replica")
-
-    def replicated(self):
-        """Until the replica has all that the master has now."""
-        wanted = self.offset(self.master)
-        wait_until(lambda: self.offset(self.replica) >= wanted, "the replica's offset")
-
-    @staticmethod
-    def offset(server):
-        return int(re.search(rb"(?:master|slave)_repl_offset:(\d+)", server("INFO", "replication"))[1])
-
-    def fail_over(self):
-        """The master is gone, and what the replica has not got with it; the relay finds the replica in its place."""
-        self.master.pause()
-        self.link.close()
-        self.replica("REPLICAOF", "NO", "ONE")
-        self.front.upstream = ("127.0.0.1", self.replica.port)
-        self.front.cut()
-
-    def stop(self):
-        self.master.resume()
-        self.master.stop()
-        self.replica.stop()
-
-
 @pytest.fixture
-def pair(proxy_to):
-    with tempfile.TemporaryDirectory(dir="/tmp") as one, tempfile.TemporaryDirectory(dir="/tmp") as two:
-        made = Pair((one, two), proxy_to)
+def pair():
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        made = Pair(directory)
         yield made
         made.stop()
 

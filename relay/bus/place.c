@@ -1,0 +1,88 @@
+/* The order of ids, and what lies behind a place in it; see place.h. */
+#include "relay/bus/place.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/wire/reset.h"
+
+void domain_fini(struct domain *d) {
+    free(d->notes);
+    d->notes = NULL;
+    d->notes_len = 0;
+}
+
+void domain_advance(struct domain *d, const struct event_id *id) {
+    if (id_compare(id, &d->position) > 0)
+        d->position = *id;
+}
+
+struct event_id domain_zero(const struct domain *d) {
+    struct event_id zero = {.epoch = 0};
+    memcpy(zero.birth, d->position.birth, sizeof(zero.birth));
+    return zero;
+}
+
+/* The note of the first epoch that began after @epoch; NULL: none did. */
+static const struct event_id *note_after(const struct domain *d, uint64_t epoch) {
+    const struct event_id *best = NULL;
+    for (size_t i = 0; i < d->notes_len; i++)
+        if (d->notes[i].epoch > epoch && (best == NULL || d->notes[i].epoch < best->epoch))
+            best = &d->notes[i];
+    return best;
+}
+
+static bool is_behind(const struct event_id *id, const struct event_id *note) {
+    return id->ms > note->ms || (id->ms == note->ms && id->seq > note->seq);
+}
+
+bool domain_bore(const struct domain *d, const struct event_id *id) {
+    const struct event_id *birth = note_after(d, 0);
+    return birth == NULL || birth->epoch != 1 || is_behind(id, birth);
+}
+
+unsigned domain_place(const struct domain *d, const struct event_id *cursor, struct event_id *pos) {
+    *pos = d->position;
+    if (strcmp(cursor->birth, d->position.birth) != 0)
+        return RESET_BIRTH;
+    if (id_compare(cursor, &d->position) > 0)
+        return RESET_FAILOVER; /* the clock is behind it, so what it saw is gone */
+    const struct event_id *note = note_after(d, cursor->epoch);
+    *pos = *cursor;
+    if (note == NULL || !is_behind(cursor, note))
+        return 0;
+    pos->ms = note->ms; /* in the cursor's own epoch: the last of it that was kept */
+    pos->seq = note->seq;
+    return RESET_FAILOVER;
+}
+
+struct event_id domain_since(const struct domain *d, uint64_t since_ms) {
+    struct event_id pos = domain_zero(d);
+    pos.epoch = 1;
+    for (size_t i = 0; i < d->notes_len; i++)
+        if (d->notes[i].ms < since_ms && d->notes[i].epoch > pos.epoch)
+            pos.epoch = d->notes[i].epoch;
+    pos.ms = since_ms > 0 ? since_ms - 1 : 0;
+    pos.seq = UINT64_MAX >> 1;
+    return id_compare(&pos, &d->position) > 0 ? d->position : pos;
+}
+
+bool domain_forgot(const struct domain *d, const struct event_id *pos, uint64_t until_ms) {
+    return pos->ms > 0 && pos->ms + d->memory_ms < until_ms &&
+           id_compare(pos, &d->position) < 0; /* else nothing at all was published since */
+}
+
+uint64_t ring_began_ms(const struct ring *ring, uint64_t now_ms) {
+    if (ring->floor.ms != 0)
+        return 0;
+    return ring->len > 0 ? ring_at(ring, 0)->id.ms : now_ms;
+}
+
+enum reach ring_reach(const struct ring *ring, bool extended, bool reaches_back,
+                      const struct event_id *pos) {
+    if (id_compare(pos, &ring->floor) >= 0)
+        return REACH_RING;
+    if (reaches_back)
+        return REACH_TRIMMED;
+    return extended ? REACH_LOG : REACH_EXTEND;
+}
