@@ -144,8 +144,10 @@ class Nemesis(threading.Thread):
         self.rests = threading.Event()
 
     def run(self):
+        deck = []
         while not self.run_.calm.wait(self.random.uniform(*self.pause)):
-            fault = self.random.choice(self.faults)
+            deck = deck or self.random.sample(self.faults, len(self.faults))  # each kind before any comes again
+            fault = deck.pop()
             self.run_.counts[f"fault: {fault.__name__.replace('_', ' ')}"] += 1
             try:
                 fault(self.run_, self.random)
