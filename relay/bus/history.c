@@ -259,6 +259,7 @@ void history_begin(struct bus_subscription *s) {
     struct bus *bus = s->bus;
     read_forget(s);
     s->history = HISTORY_UNKNOWN;
+    s->extended = s->reaches_back = false; /* a server before this one may have trimmed more */
     if (!bus->domain.known || bus->reader.state != REDIS_CLIENT_READY)
         return; /* history_resume() comes */
     if (s->known && strcmp(s->ring.top.birth, bus->domain.position.birth) != 0) {
