@@ -356,7 +356,12 @@ static void start_draining(struct app *app) {
     }
 }
 
+/* A connection counts once its worker has it, so no count is the last before every worker has begun
+ * its drain. */
 static bool workers_are_idle(const struct app *app) {
+    for (unsigned i = 0; i < app->workers_len; i++)
+        if (!worker_is_draining(&app->workers[i]))
+            return false;
     return atomic_load(&app->shared.connections) == 0;
 }
 

@@ -44,6 +44,7 @@ static void carry_out(struct worker *w, const struct command *c) {
     case COMMAND_DRAIN:
         hub_drain(w->hub, clock_mono_ms(), c->window_ms);
         server_drain(w->server);
+        atomic_store(&w->draining, true);
         break;
     case COMMAND_STOP:
         server_close(w->server, on_server_closed, w);
@@ -171,6 +172,10 @@ void worker_drain(struct worker *w, uint64_t window_ms) {
 
 void worker_stop(struct worker *w) {
     send_command(w, (struct command){.kind = COMMAND_STOP});
+}
+
+bool worker_is_draining(const struct worker *w) {
+    return atomic_load(&w->draining);
 }
 
 void worker_join(struct worker *w) {

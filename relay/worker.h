@@ -6,6 +6,7 @@
 #ifndef RELAY_WORKER_H
 #define RELAY_WORKER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -34,6 +35,7 @@ struct worker {
     struct hub *hub;
     struct server *server;
     struct worker_figures figures;
+    _Atomic bool draining; /* what was asked of it up to worker_drain() is done */
 };
 
 enum {
@@ -59,6 +61,10 @@ void worker_adopt(struct worker *w, int fd, bool loopback); /* serve an accepted
 void worker_stop_accepting(struct worker *w);
 void worker_drain(struct worker *w, uint64_t window_ms);
 void worker_stop(struct worker *w); /* close everything at once and end the thread */
+
+/* Whether worker_drain() was carried out, and with it every command before: whom the node had
+ * accepted by then is counted among the connections. Any thread. */
+bool worker_is_draining(const struct worker *w);
 
 /* Wait for the thread that worker_stop() ended. */
 void worker_join(struct worker *w);

@@ -263,9 +263,11 @@ static void test_commands_are_carried_out_in_order(void **state) {
     worker_stop_accepting(&w.worker);
     worker_drain(&w.worker, 0);
     int late = client_new(&w);
+    assert_false(worker_is_draining(&w.worker)); /* told to, but it has not begun */
     worker_start(&w.worker);
     hear(adopted, NULL); /* the drain found these two, idle, and ended them */
     hear(connected, NULL);
+    assert_true(worker_is_draining(&w.worker));
     say(late, GET("/page")); /* and nothing told this one to end */
     hear(late, "\r\n\r\npage");
     close(connected);
