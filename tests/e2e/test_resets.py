@@ -123,6 +123,17 @@ def test_flushall(node, own_redis, topic):  # noqa: F811
         goes_on(stream, node, topic, "again")
 
 
+def test_flushall_while_nobody_watched(node, own_redis, topic):  # noqa: F811
+    """The node had no subscription that could have told it: the cursor's birth is the one that it still believes in."""
+    old = publish(node, topic, 1)
+    own_redis("FLUSHALL")
+    new = publish(node, topic, 2)
+    with come_back(node, topic, old) as stream:
+        at = wait_reset(stream, "birth", topic)
+        assert parse_id(at)[0] == parse_id(new)[0]
+        goes_on(stream, node, topic)
+
+
 def test_cursor_of_another_deployment(node, topic):  # noqa: F811
     """Of another birth: told, and from now on."""
     publish(node, topic, 1)

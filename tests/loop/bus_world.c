@@ -130,6 +130,16 @@ long long redis_subscribers(struct bus_world *w, const char *topic) {
     return n;
 }
 
+long long redis_calls(struct bus_world *w, const char *command) {
+    char field[64];
+    redisReply *reply = ask(w, 2, (const char *[]){"INFO", "commandstats"}, NULL);
+    snprintf(field, sizeof(field), "cmdstat_%s:calls=", command);
+    const char *at = strstr(reply->str, field);
+    long long calls = at != NULL ? atoll(at + strlen(field)) : 0;
+    freeReplyObject(reply);
+    return calls;
+}
+
 /* ---- a worker ---- */
 
 /* Names by blanks, each with a NUL behind; returns how many. */

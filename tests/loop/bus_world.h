@@ -40,6 +40,7 @@ struct bus_world {
     struct queue *inbox_list[BUS_WORKERS];
     struct queue_node *taken[BUS_WORKERS]; /* from the inbox, and not looked at yet */
     bool skips_gaps; /* worker_next() leaves them out: a new clock may come at any moment */
+    uint64_t readers; /* that began (bus_reader.h): the tokens of each are its own */
     struct redisContext *cli;
     struct durable durable; /* a publisher; its calls began the clock */
 };
@@ -56,6 +57,8 @@ size_t bus_world_stop(struct bus_world *w);
 long long redis_do(struct bus_world *w, const char *format, ...);
 /* PUBLISH @data on the channel of @topic. */
 void redis_publish(struct bus_world *w, const char *topic, const char *data);
+/* How often Redis executed @command since its start. */
+long long redis_calls(struct bus_world *w, const char *command);
 /* How many connections are subscribed to the topic's channel. */
 long long redis_subscribers(struct bus_world *w, const char *topic);
 

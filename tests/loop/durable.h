@@ -3,6 +3,7 @@
 #ifndef TESTS_LOOP_DURABLE_H
 #define TESTS_LOOP_DURABLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "relay/redis/info.h"
@@ -24,5 +25,9 @@ void durable_close(struct durable *d); /* does nothing where it is closed */
 /* Publish @data to one topic; NULL: only look after the clock. Returns the event's id, or the
  * clock's position. */
 struct event_id durable_publish(struct durable *d, const char *topic, const char *data);
+
+/* Whether events are announced on their channels, or stored alone, as for a user without the right
+ * to publish there. */
+void durable_announce(struct durable *d, bool announces);
 
 #endif

@@ -66,7 +66,10 @@ void redis_server_kill(struct redis_server *server) {
 }
 
 void redis_server_stop(struct redis_server *server) {
+    char saved[128];
     redis_server_kill(server);
     unlink(server->socket);
+    snprintf(saved, sizeof(saved), "%s/dump.rdb", server->directory);
+    unlink(saved); /* there where a test saved it */
     rmdir(server->directory);
 }

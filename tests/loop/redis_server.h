@@ -17,7 +17,7 @@ struct redis_server {
 void redis_server_start(struct redis_server *server);
 void redis_server_stop(struct redis_server *server);
 
-/* Kill it, and start an empty one at the same address. */
+/* Kill it, and start one at the same address: empty, or with what the command SAVE saved. */
 void redis_server_kill(struct redis_server *server);
 void redis_server_restart(struct redis_server *server);
 
