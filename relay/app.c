@@ -92,7 +92,9 @@ static unsigned connection_limit(const struct app *app) {
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         limit.rlim_cur = before;
-    rlim_t most = limit.rlim_cur > reserve ? limit.rlim_cur - reserve : 1;
+    rlim_t most = limit.rlim_cur - reserve;
+    if (limit.rlim_cur < reserve + FD_USEFUL)
+        most = limit.rlim_cur / 4; /* too few for the whole reserve */
     if (most < FD_USEFUL)
         log_warn(
             "the limit of file descriptors is too low to serve many clients; raise it (ulimit -n)",

@@ -453,5 +453,5 @@ def test_topic_that_is_no_event_name(relay, name):
     """as=topic makes the topic the event's name, and `error` and `open` are EventSource's own: 400 by position."""
     answer = relay.get(f"/sse?topics=fine,{name}&as=topic")
     assert answer.status == 400 and "Topic 2" in json.loads(answer.body)["detail"]
-    with relay.stream(name, "as=json") as stream:
+    with relay.stream(f"/sse?topic={name}&as=json") as stream:
         stream.wait_live()
