@@ -2,6 +2,7 @@
 #include "tests/loop/bus_world.h"
 
 #include <hiredis.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ void bus_world_pause(uint64_t end_ms, const char *what) {
 void bus_world_start(struct bus_world *w, const struct bus_world_options *o) {
     const char *why = NULL;
     memset(w, 0, sizeof(*w));
+    signal(SIGPIPE, SIG_IGN); /* as every program that uses the bus */
     redis_server_start(&w->redis);
     assert_int_equal(redis_url_parse(w->redis.url, &w->url, &why), RELAY_OK);
     for (unsigned i = 0; i < BUS_WORKERS; i++) {
@@ -126,6 +128,16 @@ long long redis_subscribers(struct bus_world *w, const char *topic) {
     long long n = reply->element[1]->integer;
     freeReplyObject(reply);
     return n;
+}
+
+void redis_fail_over(struct bus_world *w) {
+    if (w->cli != NULL)
+        redisFree(w->cli);
+    w->cli = NULL;
+    durable_close(&w->durable);
+    redis_server_kill(&w->redis);
+    redis_server_restart(&w->redis);
+    durable_open(&w->durable, w->redis.socket);
 }
 
 long long redis_calls(struct bus_world *w, const char *command) {
