@@ -40,7 +40,8 @@ unsigned domain_place(const struct domain *d, const struct event_id *cursor, str
 /* The place right before @since_ms: in the latest epoch that had begun by then. */
 struct event_id domain_since(const struct domain *d, uint64_t since_ms);
 
-/* Whether an event behind @pos may have been forgotten by @until_ms, its topic's last id with it. */
+/* Whether an event behind @pos may have been forgotten by @until_ms, its topic's last id with it.
+ */
 bool domain_forgot(const struct domain *d, const struct event_id *pos, uint64_t until_ms);
 
 /* When the first event of @ring was published, where Redis knew of none before it then, and

@@ -39,7 +39,7 @@ struct bus_world {
     struct queue inboxes[BUS_WORKERS];
     struct queue *inbox_list[BUS_WORKERS];
     struct queue_node *taken[BUS_WORKERS]; /* from the inbox, and not looked at yet */
-    bool skips_gaps; /* worker_next() leaves them out: a new clock may come at any moment */
+    bool skips_gaps;  /* worker_next() leaves them out: a new clock may come at any moment */
     uint64_t readers; /* that began (bus_reader.h): the tokens of each are its own */
     struct redisContext *cli;
     struct durable durable; /* a publisher; its calls began the clock */
