@@ -2,10 +2,12 @@
 
 import chaos
 
+SEED = "27"  # its first steps bring every fault, so that a slow machine comes to all of them too
+
 
 def test_a_minute_of_chaos(tmp_path, npm):
     """Each acknowledged event exactly once and in order at each reader, and no reset, since nothing explains one."""
-    run = chaos.Run(tmp_path, seconds=60, seed="1")
+    run = chaos.Run(tmp_path, seconds=60, seed=SEED)
     held = run.go()
     print(run.text())
     assert held, run.text()
@@ -17,7 +19,7 @@ def test_a_minute_of_chaos(tmp_path, npm):
 def test_half_a_minute_of_failovers(tmp_path, npm):
     """From a master to a replica that has not got it all, again and again: what is gone was acknowledged, and cannot be
     had; everything else comes exactly once and in order, no id comes twice, and whoever saw what is gone is told."""
-    run = chaos.Run(tmp_path, seconds=30, seed="1", failovers=True)
+    run = chaos.Run(tmp_path, seconds=30, seed=SEED, failovers=True)
     held = run.go()
     print(run.text())
     assert held, run.text()

@@ -130,6 +130,16 @@ long long redis_subscribers(struct bus_world *w, const char *topic) {
     return n;
 }
 
+void redis_fail_over(struct bus_world *w) {
+    if (w->cli != NULL)
+        redisFree(w->cli);
+    w->cli = NULL;
+    durable_close(&w->durable);
+    redis_server_kill(&w->redis);
+    redis_server_restart(&w->redis);
+    durable_open(&w->durable, w->redis.socket);
+}
+
 long long redis_calls(struct bus_world *w, const char *command) {
     char field[64];
     redisReply *reply = ask(w, 2, (const char *[]){"INFO", "commandstats"}, NULL);

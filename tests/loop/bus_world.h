@@ -57,6 +57,8 @@ size_t bus_world_stop(struct bus_world *w);
 long long redis_do(struct bus_world *w, const char *format, ...);
 /* PUBLISH @data on the channel of @topic. */
 void redis_publish(struct bus_world *w, const char *topic, const char *data);
+/* End Redis and start it again, with what SAVE saved; the publisher connects anew. */
+void redis_fail_over(struct bus_world *w);
 /* How often Redis executed @command since its start. */
 long long redis_calls(struct bus_world *w, const char *command);
 /* How many connections are subscribed to the topic's channel. */
