@@ -282,6 +282,16 @@ void history_resume(struct bus *bus) {
             history_begin(s);
 }
 
+/* A read that Redis refused (it was loading, say) is asked for by nobody else. */
+void history_watch(struct bus *bus) {
+    bool under_way = bus->domain.reads_sent != bus->domain.reads_done;
+    if (bus->reader.state != REDIS_CLIENT_READY || bus->subscriber.state != REDIS_CLIENT_READY ||
+        (!bus->domain.known && under_way))
+        return;
+    history_resume(bus);
+    bus->replays_due = true;
+}
+
 void history_restart(struct bus *bus) {
     bus->domain.known = false;
     for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next) {

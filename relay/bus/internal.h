@@ -151,6 +151,7 @@ void history_restart(
     struct bus *bus); /* another epoch or birth, or another connection: read everything anew */
 void history_resume(
     struct bus *bus); /* the reading connection, or the clock, is there: read what has to be read */
+void history_watch(struct bus *bus);            /* once a second: ask again for what was refused */
 void history_begin(struct bus_subscription *s); /* a topic was confirmed */
 void history_event(struct bus_subscription *s, const struct envelope *envelope,
                    const redisReply *message);

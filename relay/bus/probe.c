@@ -61,6 +61,7 @@ static void on_timer(uv_timer_t *timer) {
     struct bus *bus = timer->data;
     if (bus->subscriber.state != REDIS_CLIENT_READY)
         return;
+    history_watch(bus);
     if (!bus->probe.subscribed && overdue(bus, bus->probe.asked_us))
         doubt(bus, "SUBSCRIBE was not confirmed");
     else if (bus->probe.sent_us != 0 && overdue(bus, bus->probe.sent_us))
