@@ -61,8 +61,7 @@ static const struct summed summed[] = {
     {OF_HUB, offsetof(struct hub_figures, subscribers), "subscribers", "gauge",
      "Streams open now."},
     {OF_HUB, offsetof(struct hub_figures, lagging), "subscribers_lagging", "gauge",
-     "Streams that get no events until they have drained or Redis has confirmed their topics "
-     "again."},
+     "Streams that get no durable events until they have drained; then they are replayed."},
     {OF_HUB, offsetof(struct hub_figures, replaying), "subscribers_replaying", "gauge",
      "Streams on their way from their cursor to the present."},
     {OF_HUB, offsetof(struct hub_figures, replayed), "events_replayed_total", "counter",

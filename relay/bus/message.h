@@ -2,8 +2,8 @@
  *
  * This header is the interface of the bus: a test that takes requests from one queue and pushes
  * messages into the other is a bus. Everything to a worker travels in one ordered queue, so that
- * the place of a message in it means something: what stands behind a CONFIRMED was published after
- * it.
+ * the place of a message in it means something: behind a REPLAYED that says live stand all later
+ * events.
  *
  * A message belongs to whoever holds it: pushing hands it over, the taker frees it. */
 #ifndef RELAY_BUS_MESSAGE_H

@@ -1,7 +1,7 @@
 /* The connection that reads: what kind of server this is, told to the operator each time it is new.
  *
  * Apart from the other two, since a large answer on it must delay neither a message nor a publish.
- * Durable topics will read their logs over it. */
+ * Logs and the clock are read over it too (history.c, replay.c, clock.c). */
 #include <stdlib.h>
 #include <string.h>
 
