@@ -41,7 +41,21 @@ static void put_entry(struct buf *out, const char *what, size_t column, const ch
     put_filled(out, text, column, column);
 }
 
-static void put_option(const struct option_row *option, struct buf *out) {
+/* What holds where the option is not given, of the command in @row. */
+static void put_default(const struct option_row *option, const struct command_row *row,
+                        struct buf *out) {
+    unsigned long long every = row->every_ms, history = row->history;
+    if (option->offset == offsetof(struct options, every_ms) && every > 0)
+        buf_printf(out, " (%llu%s)", every % 1000 == 0 ? every / 1000 : every,
+                   every % 1000 == 0 ? "s" : "ms");
+    else if (option->offset == offsetof(struct options, history) && history > 0)
+        buf_printf(out, " (%llu)", history);
+    else if (option->fallback != NULL)
+        buf_printf(out, " (%s)", option->fallback);
+}
+
+static void put_option(const struct option_row *option, const struct command_row *row,
+                       struct buf *out) {
     struct buf what = BUF_INIT, text = BUF_INIT;
     if (option->letter != 0)
         buf_printf(&what, "  -%c, ", option->letter);
@@ -51,25 +65,24 @@ static void put_option(const struct option_row *option, struct buf *out) {
     buf_puts(&text, option->help);
     if (option->env != NULL)
         buf_printf(&text, "; else $%s", option->env);
-    if (option->fallback != NULL)
-        buf_printf(&text, " (%s)", option->fallback);
+    put_default(option, row, &text);
     put_entry(out, what.data, OPTION_COLUMN, text.data);
     buf_fini(&what);
     buf_fini(&text);
 }
 
-static void put_options(enum command command, struct buf *out) {
+static void put_options(const struct command_row *row, struct buf *out) {
     size_t len;
     const struct option_row *rows = option_rows(&len);
     const char *group = NULL;
     for (size_t i = 0; i < len; i++) {
         group = rows[i].group != NULL ? rows[i].group : group;
-        if (!option_row_is_taken(&rows[i], command))
+        if (!option_row_is_taken(&rows[i], row->command))
             continue;
         if (group != NULL)
             buf_printf(out, "\n%s\n", group);
         group = NULL;
-        put_option(&rows[i], out);
+        put_option(&rows[i], row, out);
     }
 }
 
@@ -94,7 +107,7 @@ static void put_common_options(struct buf *out) {
     buf_puts(out, "\nOptions that one needs first\n");
     for (size_t i = 0; i < len; i++)
         if (rows[i].is_common)
-            put_option(&rows[i], out);
+            put_option(&rows[i], command_row_of(COMMAND_PUBLISH), out);
 }
 
 /* What fits a screen. */
@@ -126,7 +139,7 @@ void help_put(enum command command, struct buf *out) {
     put_synopses(row, out);
     buf_putc(out, '\n');
     put_filled(out, row->prose, 0, 0);
-    put_options(command, out);
+    put_options(row, out);
     if (row->examples[0].line != NULL)
         buf_puts(out, "\nExamples\n");
     for (size_t k = 0; k < EXAMPLES_MAX && row->examples[k].line != NULL; k++)

@@ -113,7 +113,7 @@ static const struct option_row rows[] = {
      NUMBER(history, 1, PUBLISH_HISTORY_MAX, "1 to 10000000"),
      .fallback = "1000",
      .commands = PUBLISHERS,
-     .help = "events that the topic keeps for who comes back",
+     .help = "events the topic keeps for who comes back",
      .more = "100 for `clock` and `letters`. It holds for the whole log at each publish, so give "
              "one topic the same value always."},
     {.name = "ttl",
@@ -187,7 +187,7 @@ static const struct option_row rows[] = {
     {.name = "every",
      TIME(every_ms, 1, DAY, "1ms to 24h"),
      .commands = TICKS,
-     .help = "the pace: 1ms to 24h",
+     .help = "the pace",
      .more = "Of `clock` 1s by default, of `letters` 500ms."},
     {.name = "speed",
      .kind = OPTION_FACTOR,

@@ -79,7 +79,9 @@ def test_every_command_says_what_it_does_and_takes():
         text = help_of("help", command)
         assert text.startswith("Usage: sse-publish ") and {"help", "version"} <= set(options_in(text))
         assert text == help_of(command, "--help")
-    assert "--every" in help_of("clock", "--help") and "--lines" not in help_of("clock", "--help")
+    assert re.search(r"--every .*\(1s\)", help_of("clock", "-h")) and "(500ms)" in help_of("letters", "-h")
+    assert "(100)" in help_of("clock", "-h") and "(1000)" in help_of("help", "publish")
+    assert "--lines" not in help_of("clock", "--help")
 
 
 def test_the_version():
