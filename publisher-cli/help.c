@@ -122,9 +122,8 @@ static void put_overview(struct buf *out) {
     put_common_options(out);
     buf_puts(out, "\nExamples\n");
     for (size_t i = 0; i < len; i++)
-        for (size_t k = 0; k < EXAMPLES_MAX && rows[i].examples[k].line != NULL; k++)
-            if (rows[i].examples[k].is_common)
-                put_example(&rows[i].examples[k], out);
+        for (size_t k = 0; k < rows[i].examples_common; k++)
+            put_example(&rows[i].examples[k], out);
     buf_puts(out,
              "\nAll options of a command: sse-publish help COMMAND. Everything: man sse-publish.\n"
              "Exit codes: 0 done, 1 refused, 2 wrong use, 3 out of reach, 128+n signal n.\n");

@@ -26,7 +26,6 @@ enum words {
 struct example {
     const char *line;
     const char *meaning;
-    bool is_common; /* the overview shows it */
 };
 
 enum { SYNOPSES_MAX = 4, EXAMPLES_MAX = 8 };
@@ -38,6 +37,7 @@ struct command_row {
     const char *summary;                /* for a list */
     const char *prose;                  /* paragraphs, separated by empty lines */
     struct example examples[EXAMPLES_MAX];
+    size_t examples_common; /* how many of them, from the first on, the overview shows */
     enum words words;
     size_t words_min, words_max; /* of WORDS_TOPICS and WORDS_FILES */
     const char *topic;           /* where none is given; NULL: one must be */
