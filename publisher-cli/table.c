@@ -151,9 +151,10 @@ static const struct option_row rows[] = {
      INPUT(INPUT_NDJSON),
      .commands = PUBLISH,
      .help = "each line is an object: topic, event, data, ...",
-     .more = "Its members are `topic` (or `topics`), `event`, `data` (a string; any other JSON is "
-             "published as its compact text), `retry` and `key`; what it does not name comes from "
-             "the options.",
+     .more = "Its members are `topic` (or `topics`, an array), `data` (a string; any other JSON is "
+             "published as its compact text), `event`, `key`, `retry`, `history`, `ttl` and "
+             "`live`; what it does not name comes from the options. A member with another name is "
+             "refused, but for the `id` and `time` that `history --json` and `tail --json` print.",
      .is_common = true},
     {.name = "rate",
      .kind = OPTION_RATE,
@@ -271,8 +272,7 @@ static const struct option_row rows[] = {
      .letter = 'h',
      ACTION(COMMAND_HELP),
      .commands = ALL,
-     .help = "print the help of a command",
-     .is_common = true},
+     .help = "print the help of a command"},
     {.name = "version", ACTION(COMMAND_VERSION), .commands = ALL, .help = "print the version"},
     {.name = "generate",
      CHOICE(generated, generates, "FILE", "man, bash, zsh, fish"),
