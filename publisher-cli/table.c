@@ -251,9 +251,11 @@ static const struct option_row rows[] = {
      TIME(timeout_ms, 100, DAY, "100ms to 24h"),
      .fallback = "30s",
      .commands = PUBLISH | REPLAY | READERS,
-     .help = "how long what is lost is tried again",
-     .more = "A connection that is lost is made anew, with growing pauses, and what was not "
-             "answered is sent again: of durable events none is stored twice."},
+     .help = "give up when nothing moved for this long",
+     .more =
+         "Until then a connection that cannot be made or was lost is made anew, with growing "
+         "pauses, and what was not answered is sent again: of durable events, none is stored "
+         "twice. `tail` gives up only before its first answer; `clock` and `letters` never do."},
 
     {.group = "What is printed",
      .name = "output",
