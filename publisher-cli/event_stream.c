@@ -94,8 +94,7 @@ static void read_field(struct event_stream *s, struct text name, struct text val
 /* ---- lines ---- */
 
 static void dispatch(struct event_stream *s) {
-    if (s->id.len != s->last_id.len || memcmp(s->id.data, s->last_id.data, s->id.len) != 0)
-        set(&s->last_id, s->id.data, s->id.len);
+    set(&s->last_id, s->id.data, s->id.len);
     if (s->data.len > 0) {
         s->data.data[--s->data.len] = '\0';
         s->callbacks->on_event(s->arg, &(struct event_stream_event){
