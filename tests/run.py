@@ -1,4 +1,4 @@
-"""Runs test programs one after the other and counts; `make test` and `make fuzz` end in it.
+"""Runs test programs and counts; `make test` and `make fuzz` end in it.
 
 A program is a cmocka program, a fuzzer or its replay, or a Python file for pytest. Of each this sees that it
 ends in time, that it leaves no process behind, and that no sanitizer complained, in the program itself or
@@ -7,6 +7,7 @@ code is 1 if anything failed or nothing was run, 2 when the call itself is wrong
 """
 
 import argparse
+import concurrent.futures
 import ctypes
 import os
 import pathlib
@@ -37,6 +38,11 @@ class Result:
 
     def failures(self):
         return self.failed + len(self.problems)
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failures()
+        self.skipped += other.skipped
 
 
 class Run:
@@ -235,17 +241,8 @@ def short(build, program):
     return program
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", default="build", help="where the programs under test are")
-    parser.add_argument("--sanitize", default="", help="what they were built with")
-    parser.add_argument("--fuzz", type=int, default=0, metavar="SECONDS", help="how long a fuzzer runs")
-    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="for each program")
-    parser.add_argument("--grace", type=float, default=10, metavar="SECONDS", help="for orphans to end by themselves")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only programs with TEXT in their name")
-    parser.add_argument("programs", nargs="*")
-    args = parser.parse_args()
-
+def run_one_by_one(args):
+    """Run the programs in turn; returns how many tests passed, failed and were skipped."""
     libc = ctypes.CDLL(None, use_errno=True)
     # Orphans of a test program become our children, so that we see them.
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -253,30 +250,103 @@ def main():
     # Older ThreadSanitizers refuse to start where the kernel shuffles addresses widely.
     if "thread" in args.sanitize:
         libc.personality(ADDR_NO_RANDOMIZE)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda caught, frame: sys.exit(128 + caught))
 
-    passed = failed = skipped = 0
+    counts = Result()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="sse-test-"))
     try:
         run = Run(args, directory)
         for program in args.programs:
-            name = short(run.build, program)
-            if args.only not in name:
-                continue
             began = time.monotonic()
             result, output = run_program(run, program)
-            show(name, result, output, time.monotonic() - began)
-            passed, failed, skipped = passed + result.passed, failed + result.failures(), skipped + result.skipped
-    except KeyboardInterrupt:
-        sys.exit(130)
+            show(short(run.build, program), result, output, time.monotonic() - began)
+            counts.add(result)
     finally:
         end_leftovers(0)
         shutil.rmtree(directory, ignore_errors=True)
-    if skipped:
-        print(f"{skipped} skipped (see above)")
-    print(f"{passed} passed, {failed} failed")
-    return int(failed > 0 or passed == 0)
+    return counts
+
+
+class Jobs:
+    """Several programs at a time, each under a run.py of its own, which sees to what that one leaves behind."""
+
+    def __init__(self, args):
+        self.settings = [f"--{name}={getattr(args, name)}" for name in ("build", "sanitize", "fuzz", "timeout", "grace")]
+        self.running = set()
+        self.stopping = False
+
+    def one(self, program):
+        """Run @program; returns what its run.py printed. None once all are to end."""
+        if self.stopping:
+            return None
+        child = subprocess.Popen([sys.executable, __file__, *self.settings, program], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, text=True, errors="replace")
+        self.running.add(child)
+        output = child.communicate()[0]
+        self.running.discard(child)
+        return output
+
+    def stop(self):
+        """End those that run; they see to their programs."""
+        self.stopping = True
+        for child in list(self.running):
+            child.terminate()
+
+    def run(self, programs, jobs):
+        """Run them, showing each as it ends; returns the sum of their counts."""
+        counts = Result()
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            try:
+                outputs = [pool.submit(self.one, program) for program in programs]
+                for done in concurrent.futures.as_completed(outputs):
+                    shown, result = split_counts(done.result() or "")
+                    print(shown, end="", flush=True)
+                    counts.add(result)
+            finally:
+                self.stop()
+        self.stopping = False
+        return counts
+
+
+def split_counts(output):
+    """What a run.py showed, and what its closing lines count; one failure where they are missing."""
+    found = re.search(r"(?:^(\d+) skipped \(see above\)\n)?^(\d+) passed, (\d+) failed\n\Z", output, re.MULTILINE)
+    if not found:
+        return output + "FAIL  run.py did not come to its end\n", Result(failed=1)
+    skipped, passed, failed = (int(number or 0) for number in found.groups())
+    return output[:found.start()], Result(passed, failed, skipped)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", default="build", help="where the programs under test are")
+    parser.add_argument("--sanitize", default="", help="what they were built with")
+    parser.add_argument("--fuzz", type=int, default=0, metavar="SECONDS", help="how long a fuzzer runs")
+    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="for each program")
+    parser.add_argument("--grace", type=float, default=10, metavar="SECONDS", help="for orphans to end by themselves")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many programs run at a time")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only programs with TEXT in their name")
+    parser.add_argument("programs", nargs="*")
+    args = parser.parse_args()
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda caught, frame: sys.exit(128 + caught))
+
+    build = (ROOT / args.build).resolve()
+    args.programs = [program for program in args.programs if args.only in short(build, program)]
+    try:
+        if args.jobs == 1:
+            counts = run_one_by_one(args)
+        else:
+            # What measures, or takes ports by the thousand, comes last and alone.
+            alone = [program for program in args.programs if short(build, program).startswith("tests/bench/")]
+            counts = Jobs(args).run([program for program in args.programs if program not in alone], args.jobs)
+            counts.add(Jobs(args).run(alone, 1))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    if counts.skipped:
+        print(f"{counts.skipped} skipped (see above)")
+    print(f"{counts.passed} passed, {counts.failures()} failed")
+    return int(counts.failures() > 0 or counts.passed == 0)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ test: ## install what is missing, build, and run all tests; ONLY=text runs those
 
 NODE_MODULES := $(patsubst %-lock.json,%.stamp,$(wildcard tests/*/package-lock.json))
 test-run: all test-programs $(NODE_MODULES:tests/%/package.stamp=tests/%/node_modules/.package-lock.json)
-	@$(PYTHON) tests/run.py --build '$(BUILD)' --sanitize '$(SANITIZE)' --only '$(ONLY)' \
+	@$(PYTHON) tests/run.py --jobs $(NPROC) --build '$(BUILD)' --sanitize '$(SANITIZE)' --only '$(ONLY)' \
 		$(TESTS) $(REPLAYS) $(PYTEST_FILES)
 test-programs: $(TESTS) $(REPLAYS)
 
@@ -62,7 +62,7 @@ FUZZ_MAKE = $(SUBMAKE) CC='$(CLANG)' BUILD=build/fuzz SANITIZE=fuzzer-no-link,ad
 fuzz: ## run every fuzzer for FUZZ_SECONDS; what they find goes to build/fuzz, nothing into the tree
 	@$(SUBMAKE) deps-test
 	@$(FUZZ_MAKE) fuzzers
-	@$(PYTHON) tests/run.py --build build/fuzz --fuzz $(FUZZ_SECONDS) --only '$(ONLY)' $(FUZZ_SRC:%.c=build/fuzz/%)
+	@$(PYTHON) tests/run.py --jobs $(NPROC) --build build/fuzz --fuzz $(FUZZ_SECONDS) --only '$(ONLY)' $(FUZZ_SRC:%.c=build/fuzz/%)
 fuzzers: $(FUZZERS)
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(TEST_LIBS)
 	$(call say,LD,$@)

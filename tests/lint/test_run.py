@@ -1,17 +1,19 @@
 """tests/run.py itself: whatever goes wrong in a test program turns into a failure."""
 
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 RUN = pathlib.Path(__file__).resolve().parents[1] / "run.py"
 
 
-@pytest.fixture
-def run(tmp_path):
-    """Run shell scripts, or other files, under run.py; returns its exit code and output."""
+@pytest.fixture(params=["1", "2"])
+def run(tmp_path, request):
+    """Run shell scripts, or other files, under run.py, in turn and at the same time; returns its exit code and output."""
 
     def call(*sources, name="test_it", options=()):
         programs = []
@@ -21,7 +23,7 @@ def run(tmp_path):
             file.write_text(source, encoding="utf-8")
             file.chmod(0o755)
             programs.append(str(file))
-        done = subprocess.run([sys.executable, RUN, "--build", str(tmp_path), *options, *programs],
+        done = subprocess.run([sys.executable, RUN, "--jobs", request.param, "--build", str(tmp_path), *options, *programs],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
         return done.returncode, done.stdout
 
@@ -80,3 +82,35 @@ def test_a_failure_does_not_stop_the_others(run):
 def test_nothing_to_run_is_a_failure(run):
     assert run() == (1, "0 passed, 0 failed\n")
     assert run("#!/bin/sh\necho ok 1 - a\n", options=["--only", "another"])[0] == 1
+
+
+def script_that_waits(mine, others):
+    return f"#!/bin/sh\ntouch {mine}\nwhile [ ! -e {others} ]; do sleep 0.05; done\necho ok 1 - a\n"
+
+
+def start(tmp_path, *sources):
+    """run.py on shell scripts, two at a time, still running."""
+    programs = []
+    for number, source in enumerate(sources):
+        programs.append(tmp_path / f"test_{number}")
+        programs[-1].write_text(source, encoding="utf-8")
+        programs[-1].chmod(0o755)
+    return subprocess.Popen([sys.executable, RUN, "--jobs", "2", "--build", str(tmp_path), *programs],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_two_run_at_the_same_time(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    with start(tmp_path, script_that_waits(a, b), script_that_waits(b, a)) as runner:
+        assert last_line(runner.communicate(timeout=60)[0]) == "2 passed, 0 failed"
+
+
+def test_what_runs_ends_with_the_runner(tmp_path):
+    pid_file = tmp_path / "pid"
+    with start(tmp_path, f"#!/bin/sh\necho $$ > {pid_file}.new; mv {pid_file}.new {pid_file}\nexec sleep 1000\n") as runner:
+        while not pid_file.exists():
+            time.sleep(0.05)
+        runner.terminate()
+        runner.communicate(timeout=60)
+        assert runner.returncode == 128 + signal.SIGTERM
+    assert not pathlib.Path(f"/proc/{pid_file.read_text().strip()}").exists()
