@@ -4,6 +4,7 @@
 
 #include "publisher-cli/publish.h"
 #include "publisher-cli/table.h"
+#include "publisher-cli/tail.h"
 #include "publisher-cli/terminal.h"
 #include "relay/wire/publish.h"
 
@@ -55,6 +56,14 @@ static const struct command_row rows[] = {
      .every_ms = LETTERS_EVERY_MS,
      .history = ENDLESS_HISTORY,
      .run = run_publish},
+    {.command = COMMAND_TAIL,
+     .name = "tail",
+     .synopses = {"TOPIC..."},
+     .summary = "watch the events of a relay, as they come",
+     .words = WORDS_TOPICS,
+     .words_min = 1,
+     .words_max = SIZE_MAX,
+     .run = tail_run},
     {.command = COMMAND_HELP,
      .name = "help",
      .synopses = {"[COMMAND]"},
