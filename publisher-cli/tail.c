@@ -90,15 +90,17 @@ static void on_patience(uv_timer_t *timer) {
 
 /* ---- events ---- */
 
-static void flush(struct tail *t) {
+/* Returns RELAY_OK, or RELAY_ECANCELED where a signal came meanwhile: the loop tells it next. */
+static int flush(struct tail *t) {
     if (tail_print_flush(&t->print) == RELAY_OK || t->is_stopping)
-        return;
-    if (errno == EINTR) /* by the signal that ends us, which the loop tells next */
-        return;
+        return RELAY_OK;
+    if (errno == EINTR)
+        return RELAY_ECANCELED;
     bool is_closed = errno == EPIPE; /* whoever read has seen enough */
     if (!is_closed)
         complain(t->err, "cannot write to standard output: %s", strerror(errno));
     stop(t, is_closed ? EXIT_DONE : EXIT_REFUSED);
+    return RELAY_OK;
 }
 
 static void on_event(void *arg, const struct event_stream_event *event) {
@@ -226,6 +228,8 @@ static void on_end(void *arg, const struct http_stream_end *end) {
         else
             on_answer(t, end);
         break;
+    case RELAY_ECANCELED:
+        break;
     case RELAY_ECONN:
     case RELAY_ETIMEOUT:
         set_why(t, EXIT_UNREACHABLE, end->why);
@@ -255,9 +259,8 @@ static void on_open(void *arg) {
 
 static int on_bytes(void *arg, const char *bytes, size_t len) {
     struct tail *t = arg;
-    int status = event_stream_feed(&t->stream, bytes, len);
-    flush(t);
-    return status;
+    int status = event_stream_feed(&t->stream, bytes, len), flushed = flush(t);
+    return status != RELAY_OK ? status : flushed;
 }
 
 static void on_closed(void *arg) {
@@ -305,8 +308,13 @@ static void watch_timer(struct tail *t, uv_loop_t *loop, uv_timer_t *timer) {
 
 /* As curl does: a certificate of one's own is trusted by the environment. */
 static const char *ca_file(void) {
-    const char *file = getenv("CURL_CA_BUNDLE");
-    return file != NULL && file[0] != '\0' ? file : getenv("SSL_CERT_FILE");
+    static const char *const names[] = {"CURL_CA_BUNDLE", "SSL_CERT_FILE"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *file = getenv(names[i]);
+        if (file != NULL && file[0] != '\0')
+            return file;
+    }
+    return NULL;
 }
 
 static void run(struct tail *t, uv_loop_t *loop) {
