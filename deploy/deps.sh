@@ -23,6 +23,7 @@ build | cmd redis-server     | redis-server               | redis               
 test  | pc cmocka            | libcmocka-dev              | cmocka-dev              | libcmocka-devel                      | cmocka
 test  | python pytest        | python3-pytest             | py3-pytest              | python3-pytest                       | pytest
 test  | cmd curl             | curl                       | curl                    | curl                                 | curl
+test  | cmd openssl          | openssl                    | openssl                 | openssl                              | openssl
 test  | cmd chromium         | chromium                   | chromium                | chromium                             | chromium
 test  | cmd chromedriver     | chromium-driver            | chromium-chromedriver   | chromedriver                         | chromedriver
 test  | cmd node             | nodejs                     | nodejs                  | nodejs                               | node
