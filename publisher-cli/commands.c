@@ -4,6 +4,7 @@
 
 #include "publisher-cli/publish.h"
 #include "publisher-cli/table.h"
+#include "publisher-cli/tail.h"
 #include "publisher-cli/terminal.h"
 #include "relay/wire/publish.h"
 
@@ -78,6 +79,28 @@ static const struct command_row rows[] = {
      .every_ms = LETTERS_EVERY_MS,
      .history = ENDLESS_HISTORY,
      .run = run_publish},
+    {.command = COMMAND_TAIL,
+     .name = "tail",
+     .synopses = {"TOPIC..."},
+     .summary = "watch the events of a relay, as they come",
+     .prose =
+         "Asks a relay for the stream of the topics, over HTTP, and prints the data of each event; "
+         "of several topics, each line with its topic and a tab in front, and on a terminal with "
+         "the event's name. With `--json` it prints an object for each event, which `replay` "
+         "publishes again: topic, event, id, time (ms since 1970) and data.\n\n"
+         "It comes back by itself, as a browser does, and goes on behind the last event it had: "
+         "durable events come once and in order. Where some are gone it says so, and with `--json` "
+         "prints the relay's `relay.reset` too. It ends with `--count`, with a signal, when "
+         "standard output is closed, and when the relay answers 204 or refuses. `--timeout` counts "
+         "until the first stream; once there was one, it never gives up.",
+     .examples = {{"sse-publish tail news sport", "what comes from now on"},
+                  {"sse-publish tail news --since 10m --json", "the last ten minutes, and on"},
+                  {"sse-publish tail news --last 1 --count 1", "the latest event"}},
+     .examples_common = 1,
+     .words = WORDS_TOPICS,
+     .words_min = 1,
+     .words_max = SIZE_MAX,
+     .run = tail_run},
     {.command = COMMAND_HELP,
      .name = "help",
      .synopses = {"[COMMAND]"},
@@ -88,7 +111,8 @@ static const struct command_row rows[] = {
 };
 
 static const struct exit_row exits[] = {
-    {"0", "All of it is done. `clock` and `letters` end so after a signal, too."},
+    {"0", "All of it is done. `clock`, `letters`, and `tail` without `--count`, end so after a "
+          "signal, too."},
     {"1", "Redis was reached and refused (a password, a right, no memory, a key that was used for "
           "something else), or too few replicas have the event; some lines were not published; a "
           "relay refused."},

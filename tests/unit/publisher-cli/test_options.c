@@ -259,7 +259,8 @@ static void test_refused_words(void **state) {
          "there are too many arguments: data with spaces needs quotes, and several topics are -t "
          "TOPIC each"},
         {{"clock", "t", "d"}, "there are too many arguments: sse-publish clock [TOPIC]"},
-        {{"help", "tock"}, "there is no command \"tock\"; there are publish, clock, letters, help"},
+        {{"help", "tock"},
+         "there is no command \"tock\"; there are publish, clock, letters, tail, help"},
         {{"", "d"}, "the topic \"\" is empty"},
         {{"a*", "d"}, "the topic \"a*\" holds one of * { }, which are kept for patterns"},
         {{"relay.x", "d"},
