@@ -71,7 +71,7 @@ static const char *check_token(const char *text) {
 }
 
 static const struct option_row rows[] = {
-    {.group = "What is published",
+    {.group = "Topic and event",
      .name = "topic",
      .letter = 't',
      .kind = OPTION_TOPIC,
@@ -205,7 +205,7 @@ static const struct option_row rows[] = {
      .check = check_since,
      .allowed = "10m, or milliseconds since 1970",
      .commands = TAIL | HISTORY,
-     .help = "events of the last TIME, or since ms of 1970"},
+     .help = "begin TIME ago (10m), or at ms since 1970"},
     {.name = "last",
      NUMBER(last, 1, PUBLISH_HISTORY_MAX, "1 to 10000000"),
      .commands = TAIL | HISTORY,
