@@ -2,9 +2,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "publisher-cli/doctor.h"
+#include "publisher-cli/history.h"
 #include "publisher-cli/publish.h"
 #include "publisher-cli/table.h"
 #include "publisher-cli/terminal.h"
+#include "publisher-cli/topics.h"
 #include "relay/wire/publish.h"
 
 enum { ENDLESS_HISTORY = 100, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };
@@ -55,6 +58,60 @@ static const struct command_row rows[] = {
      .every_ms = LETTERS_EVERY_MS,
      .history = ENDLESS_HISTORY,
      .run = run_publish},
+    {.command = COMMAND_HISTORY,
+     .name = "history",
+     .synopses = {"TOPIC"},
+     .summary = "print what a topic's log in Redis keeps, oldest first",
+     .prose = "Prints the data of each event, or with --json an object a line: topic, event, id, "
+              "time and "
+              "data, which `replay` can publish again. It reads up to where the log ends when it "
+              "begins, "
+              "and ends there; `tail` goes on.\n\n"
+              "Entries that are no events are reported and passed over, as a relay does, and the "
+              "exit code "
+              "is 1 then. A topic without a log is said to have none, and the exit code is 0.",
+     .examples = {{"history orders", "all that is kept"},
+                  {"history --last 10 orders", "the last ten"},
+                  {"history --since 10m --json orders > orders.ndjson", "to be replayed"}},
+     .words = WORDS_TOPICS,
+     .words_min = 1,
+     .words_max = 1,
+     .run = history_run},
+    {.command = COMMAND_TOPICS,
+     .name = "topics",
+     .synopses = {"[PATTERN]"},
+     .summary = "list the topics that Redis knows, their logs and last events",
+     .prose = "For each topic: how many events its log holds, the id and the age of the last one, "
+              "and how "
+              "long the log will be kept unless another one comes. A topic whose log is over is "
+              "listed as "
+              "long as Redis remembers its last id.\n\n"
+              "In PATTERN `*` stands for any text, and everything else for itself. On a terminal "
+              "the list "
+              "is aligned, and sorted up to 10,000 topics; elsewhere there are tabs between the "
+              "columns, "
+              "and topics come in no order.",
+     .examples = {{"topics", "all of them"},
+                  {"topics 'orders.*'", "those that begin with orders."},
+                  {"topics --json | jq 'select(.age_ms > 3600000)'", "those that are quiet"}},
+     .words = WORDS_PATTERN,
+     .words_max = 1,
+     .run = topics_run},
+    {.command = COMMAND_DOCTOR,
+     .name = "doctor",
+     .synopses = {""},
+     .summary = "look at Redis and say what to change",
+     .prose =
+         "One line for each check: ok, warn, fail or skip, what was found, and what to do, with "
+         "the "
+         "line of redis.conf. What this user may not ask is skipped. Nothing is written to Redis: "
+         "rights are tried with commands that Redis refuses once it has looked at the rights.\n\n"
+         "The exit code is 0 when nothing failed, 1 when something did, 3 when there is no Redis.",
+     .examples = {{"doctor", "the Redis of REDIS_URL"},
+                  {"doctor --redis redis://db:6379 --json | jq 'select(.status != \"ok\")'",
+                   "what is to be changed"}},
+     .words = WORDS_NONE,
+     .run = doctor_run},
     {.command = COMMAND_HELP,
      .name = "help",
      .synopses = {"[COMMAND]"},
