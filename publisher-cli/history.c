@@ -33,6 +33,7 @@ struct history {
     uint64_t redis_ms;       /* the time in Redis */
     bool has_log;            /* there is at least one entry */
     struct place first, end; /* what is shown lies between them, both included */
+    struct place found;      /* where the last events begin; 0-0: nowhere */
 
     /* Reading. @visit gets what lies in the log, in the direction of reading. */
     bool is_backwards;
@@ -120,7 +121,7 @@ static void visit_backwards(struct history *h, enum log_entry_kind kind,
         h->is_done = true; /* so is all that lies before it */
     } else if (kind == LOG_ENTRY_EVENT && decode(h, entry, &e, &why) == RELAY_OK) {
         envelope_fini(&e);
-        h->first = (struct place){entry->id.ms, entry->id.seq};
+        h->found = (struct place){entry->id.ms, entry->id.seq};
         h->is_done = --h->wanted == 0;
     }
 }
@@ -259,6 +260,7 @@ static int show(struct history *h) {
     if (o->last > 0) {
         h->wanted = o->last;
         status = walk(h, true);
+        h->first = h->found;
     }
     h->wanted = o->count > 0 ? o->count : UINT64_MAX;
     return status != RELAY_OK ? status : walk(h, false);
