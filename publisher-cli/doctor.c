@@ -78,7 +78,7 @@ static int look(struct doctor *d, const struct options *o, uv_loop_t *loop) {
     struct facts facts = {.prefix = o->prefix};
     int status = ask_open(&d->ask, o, loop);
     if (status == RELAY_OK)
-        status = facts_collect(&facts, &d->ask, o->prefix);
+        status = facts_collect(&facts, &d->ask, o);
     int code = EXIT_DONE;
     if (status == RELAY_OK)
         checks_run(&facts, on_finding, d);

@@ -60,10 +60,7 @@ static void check_connection(struct report *r, const struct facts *f) {
     if (f->ping_us > 0)
         snprintf(took, sizeof(took), ", a round trip takes %" PRIu64 ".%03" PRIu64 " ms",
                  f->ping_us / 1000, f->ping_us % 1000);
-    if (f->user.text != NULL)
-        report_say(r, LEVEL_OK, NULL, "%s answers the user %s%s", f->address, f->user.text, took);
-    else
-        report_say(r, LEVEL_OK, NULL, "%s answers%s", f->address, took);
+    report_say(r, LEVEL_OK, NULL, "%s answers the user %s%s", f->address, f->user, took);
 }
 
 static void check_version(struct report *r, const struct facts *f) {

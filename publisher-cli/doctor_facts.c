@@ -279,11 +279,14 @@ static int ask_redis(struct facts *f, struct ask *a) {
     return rights_try(a, f->prefix, f->rights); /* the last: it subscribes */
 }
 
-int facts_collect(struct facts *out, struct ask *a, const char *prefix) {
-    *out = (struct facts){.prefix = prefix, .address = a->address.data};
+int facts_collect(struct facts *out, struct ask *a, const struct options *o) {
+    *out = (struct facts){.prefix = o->prefix, .address = a->address.data};
     ask_send(a, on_text, &out->info, "INFO", (char *)NULL);
-    ask_send(a, on_text, &out->user, "ACL", "WHOAMI", (char *)NULL);
+    ask_send(a, on_text, &out->whoami, "ACL", "WHOAMI", (char *)NULL);
     ask_wait(a);
+    out->user = out->whoami.text != NULL ? out->whoami.text
+                : o->redis.user != NULL  ? o->redis.user
+                                         : "default";
     if (facts_is_sentinel(out))
         return ask_sentinel(out, a);
     measure_time(out, a);
@@ -291,8 +294,8 @@ int facts_collect(struct facts *out, struct ask *a, const char *prefix) {
 }
 
 void facts_fini(struct facts *f) {
-    struct fact *const all[] = {&f->user, &f->info,  &f->cluster, &f->home,
-                                &f->time, &f->clock, &f->keys,    &f->sentinel};
+    struct fact *const all[] = {&f->whoami, &f->info,  &f->cluster, &f->home,
+                                &f->time,   &f->clock, &f->keys,    &f->sentinel};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         fact_fini(all[i]);
     for (size_t i = 0; i < SETTINGS; i++)

@@ -44,7 +44,8 @@ struct sentinel_master {
 
 struct facts {
     const char *prefix, *address; /* borrowed */
-    struct fact user;
+    const char *user;             /* that we are; borrowed */
+    struct fact whoami;
     struct fact info;
     struct fact settings[SETTINGS];
     struct fact cluster; /* CLUSTER INFO */
@@ -75,7 +76,7 @@ const char *setting_name(enum setting setting);
 
 /* Ask for all there is. Returns RELAY_OK, or a->status where the connection was lost. @out is to be
  * ended with facts_fini() in both cases. */
-int facts_collect(struct facts *out, struct ask *a, const char *prefix);
+int facts_collect(struct facts *out, struct ask *a, const struct options *o);
 void facts_fini(struct facts *f);
 
 /* The value of INFO, cut to fit; "" where it is not told. And as a number. */

@@ -217,11 +217,10 @@ static void find_lacks(const struct facts *f, unsigned purpose, struct lacks *ou
 
 static void check_rights(struct report *r, const struct facts *f, unsigned purpose,
                          enum level level, const char *what) {
-    const char *user = f->user.text != NULL ? f->user.text : "USER";
     struct lacks lacks;
     struct buf advice = BUF_INIT;
     find_lacks(f, purpose, &lacks);
-    buf_printf(&advice, "ACL SETUSER %s%s, and ACL SAVE or the same in redis.conf", user,
+    buf_printf(&advice, "ACL SETUSER %s%s, and ACL SAVE or the same in redis.conf", f->user,
                lacks.names.len > 0 ? lacks.names.data : "");
     if (lacks.is_unknown)
         report_say(r, LEVEL_SKIP, NULL, "not all rights were told");
