@@ -251,7 +251,7 @@ void check_relay_rights(struct report *r, const struct facts *f) {
 
 void check_time(struct report *r, const struct facts *f) {
     int64_t skew = f->skew_ms;
-    uint64_t size = skew < 0 ? (uint64_t)-skew : (uint64_t)skew;
+    uint64_t size = skew < 0 ? 0 - (uint64_t)skew : (uint64_t)skew;
     const char *side = skew < 0 ? "behind" : "ahead of";
     if (f->time.refusal != NULL || f->redis_ms == 0) {
         report_say(r, LEVEL_SKIP, NULL, "TIME: %s",
@@ -308,7 +308,7 @@ void check_clock(struct report *r, const struct facts *f) {
 }
 
 void check_keys(struct report *r, const struct facts *f) {
-    const char *cut = f->is_keys_cut ? " among the first 100,000 of this Redis" : "";
+    const char *cut = f->is_keys_cut ? " among the first 100,000 or so of this Redis" : "";
     if (f->keys_wrong > 0)
         report_say(r, LEVEL_FAIL, "remove them, or use another --prefix",
                    "%" PRIu64 " with names of ours hold something else%s, such as %s (a %s)",
