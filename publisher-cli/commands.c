@@ -34,7 +34,23 @@ static const struct command_row rows[] = {
      .name = "publish",
      .synopses = {"TOPIC [DATA]", "-t TOPIC... [DATA]", "--lines TOPIC [FILE]...",
                   "--ndjson [FILE]..."},
-     .summary = "publish an event, or one for each line",
+     .summary = "publish an event, or one for each line (the default)",
+     .prose =
+         "Publishes DATA, or all of standard input (without the line end at its end) where there "
+         "is "
+         "none or it is `-`. With `--lines` and `--ndjson` it publishes one event for each line of "
+         "the files, or of standard input.\n\n"
+         "An event is durable unless `--live` is given: it is stored in its topic's log before "
+         "Redis "
+         "answers and has an id, so that a client that was away gets it when it comes back.",
+     .examples = {{"sse-publish news 'It works'", "an event; prints its id"},
+                  {"date | sse-publish news --event tick", "data from a pipe"},
+                  {"sse-publish -t eu -t us 'to both'", "an event in each topic"},
+                  {"sse-publish --key order-42 orders paid", "once, however often it is sent"},
+                  {"tail -f app.log | sse-publish --lines log", "an event for each line"},
+                  {"sse-publish --ndjson --rate 5k/s events.ndjson", "a file, at a pace"},
+                  {"sse-publish -- clock tick", "a topic that is called like a command"}},
+     .examples_common = 5,
      .words = WORDS_PUBLISH,
      .history = PUBLISH_HISTORY_DEFAULT,
      .run = run_publish},
@@ -42,6 +58,11 @@ static const struct command_row rows[] = {
      .name = "clock",
      .synopses = {"[TOPIC]"},
      .summary = "publish the time (UTC), every second, into \"time\"",
+     .prose =
+         "Publishes the time (UTC, RFC 3339) into TOPIC, or into `time`, at once and then once "
+         "every `--every`, until it is interrupted. A lost connection is made again; moments "
+         "that passed meanwhile are left out.",
+     .examples = {{"sse-publish clock --every 250ms ticks", "four times a second"}},
      .words = WORDS_TOPICS,
      .words_max = 1,
      .topic = "time",
@@ -52,6 +73,8 @@ static const struct command_row rows[] = {
      .name = "letters",
      .synopses = {"[TOPIC]"},
      .summary = "publish random letters, twice a second, into \"letters\"",
+     .prose = "As `clock`, with a random letter as data, into `letters`.",
+     .examples = {{"sse-publish letters --live --count 10", "ten letters, not stored"}},
      .words = WORDS_TOPICS,
      .words_max = 1,
      .topic = "letters",
@@ -63,16 +86,13 @@ static const struct command_row rows[] = {
      .synopses = {"TOPIC"},
      .summary = "print what a topic's log in Redis keeps, oldest first",
      .prose = "Prints the data of each event, or with --json an object a line: topic, event, id, "
-              "time and "
-              "data, which `replay` can publish again. It reads up to where the log ends when it "
-              "begins, "
-              "and ends there; `tail` goes on.\n\n"
-              "Entries that are no events are reported and passed over, as a relay does, and the "
-              "exit code "
-              "is 1 then. A topic without a log is said to have none, and the exit code is 0.",
-     .examples = {{"history orders", "all that is kept"},
-                  {"history --last 10 orders", "the last ten"},
-                  {"history --since 10m --json orders > orders.ndjson", "to be replayed"}},
+              "time and data, which `replay` publishes again. It reads up to where the log ends "
+              "when it begins.\n\n"
+              "An entry that is no event is reported and passed over, as a relay does; the exit "
+              "code is 1 then. Of a topic that has no log it says so; the exit code is 0.",
+     .examples = {{"sse-publish history orders", "all that is kept"},
+                  {"sse-publish history --last 10 orders", "the last ten"},
+                  {"sse-publish history --json orders > orders.log", "to be replayed"}},
      .words = WORDS_TOPICS,
      .words_min = 1,
      .words_max = 1,
@@ -80,44 +100,53 @@ static const struct command_row rows[] = {
     {.command = COMMAND_TOPICS,
      .name = "topics",
      .synopses = {"[PATTERN]"},
-     .summary = "list the topics that Redis knows, their logs and last events",
+     .summary = "list topics: length of the log, last id, age",
      .prose = "For each topic: how many events its log holds, the id and the age of the last one, "
-              "and how "
-              "long the log will be kept unless another one comes. A topic whose log is over is "
-              "listed as "
-              "long as Redis remembers its last id.\n\n"
+              "and for how long the log is kept unless another one comes. A topic whose log is "
+              "over is listed for as long as Redis remembers its last id.\n\n"
               "In PATTERN `*` stands for any text, and everything else for itself. On a terminal "
-              "the list "
-              "is aligned, and sorted up to 10,000 topics; elsewhere there are tabs between the "
-              "columns, "
-              "and topics come in no order.",
-     .examples = {{"topics", "all of them"},
-                  {"topics 'orders.*'", "those that begin with orders."},
-                  {"topics --json | jq 'select(.age_ms > 3600000)'", "those that are quiet"}},
+              "the columns are aligned, and up to 10,000 topics sorted; elsewhere tabs stand "
+              "between the columns, and the topics come in no order.",
+     .examples = {{"sse-publish topics 'orders.*'", "those that begin with orders."},
+                  {"sse-publish topics | cut -f 1", "their names alone"}},
      .words = WORDS_PATTERN,
      .words_max = 1,
      .run = topics_run},
     {.command = COMMAND_DOCTOR,
      .name = "doctor",
-     .synopses = {""},
-     .summary = "look at Redis and say what to change",
-     .prose =
-         "One line for each check: ok, warn, fail or skip, what was found, and what to do, with "
-         "the "
-         "line of redis.conf. What this user may not ask is skipped. Nothing is written to Redis: "
-         "rights are tried with commands that Redis refuses once it has looked at the rights.\n\n"
-         "The exit code is 0 when nothing failed, 1 when something did, 3 when there is no Redis.",
-     .examples = {{"doctor", "the Redis of REDIS_URL"},
-                  {"doctor --redis redis://db:6379 --json | jq 'select(.status != \"ok\")'",
-                   "what is to be changed"}},
+     .summary = "look at Redis and say in words what to change",
+     .prose = "One line for each check: ok, warn, fail or skip, what was found, and what to do, "
+              "with the line of redis.conf. What this user may not ask is skipped. Nothing is "
+              "written to Redis: rights are tried with commands that Redis refuses once it has "
+              "looked at the rights.\n\n"
+              "The exit code is 0 when nothing failed, 1 when something did, 3 when there is no "
+              "Redis.",
+     .examples = {{"sse-publish doctor", "the Redis that REDIS_URL names, or this machine's"},
+                  {"sse-publish doctor | grep -v ^ok", "what is to be changed"}},
      .words = WORDS_NONE,
      .run = doctor_run},
     {.command = COMMAND_HELP,
      .name = "help",
      .synopses = {"[COMMAND]"},
      .summary = "say what a command does and which options it takes",
+     .prose = "Says what COMMAND does and which options it takes; without, what there is. "
+              "`sse-publish COMMAND --help` says the same.",
      .words = WORDS_COMMAND},
 };
+
+static const struct exit_row exits[] = {
+    {"0", "All of it is done. `clock` and `letters` end so after a signal, too."},
+    {"1", "Redis was reached and refused (a password, a right, no memory, a key that was used for "
+          "something else), or too few replicas have the event; some lines were not published; a "
+          "relay refused."},
+    {"2", "Wrong arguments, or data that cannot be an event: not UTF-8, or more than 1 MiB."},
+    {"3", "Redis, or the relay, cannot be reached, or was lost and did not come back in time."},
+    {"128+n", "Signal n came before the end, such as 130 for Ctrl-C."},
+    {NULL, NULL}};
+
+const struct exit_row *exit_rows(void) {
+    return exits;
+}
 
 const struct command_row *command_rows(size_t *len) {
     *len = sizeof(rows) / sizeof(rows[0]);

@@ -318,3 +318,20 @@ def test_redis_dies_meanwhile(own_redis, topic):
         assert child.wait(DEADLINE) == 3 and b"lost Redis" in child.stderr.read()
     assert len(lines) < 19999 and set(lines) == {b"x" * 1000}
     wait_until(lambda: not own_redis.process.running, "the end of Redis")
+
+
+@pytest.mark.parametrize(
+    "command, rights",
+    [
+        (["history", "t", "--last", "1"], "+hgetall +time +xrange +xrevrange"),
+        (["topics", "--json"], "+scan +hgetall +time +get +exists +xlen +pttl +xrevrange"),
+    ],
+)
+def test_rights_that_suffice(own_redis, command, rights):
+    """The lists of rights in the README are enough."""
+    publish(own_redis, "t", "x")
+    publish(own_redis, "orphan", "x")
+    own_redis("DEL", "sse:{0}:last:orphan")
+    own_redis("ACL", "SETUSER", "u", "reset", "on", ">p", "~sse:{*", *rights.split())
+    done = run_publish(*command, "--redis", own_redis.url.replace("//", "//u:p@"))
+    assert done.returncode == 0 and done.stdout and done.stderr == ""
