@@ -76,7 +76,7 @@ static const struct option_row rows[] = {
      .letter = 't',
      .kind = OPTION_TOPIC,
      .value = "TOPIC",
-     .commands = PUBLISHERS | TAIL | HISTORY,
+     .commands = PUBLISHERS | TAIL,
      .help = "a topic; repeatable",
      .more = "Each topic gets an event with an id of its own, all of them in one step. A word that "
              "would be taken for a command is a topic here. A topic is 1 to 256 bytes of UTF-8 "
@@ -165,7 +165,7 @@ static const struct option_row rows[] = {
      .help = "this many a second at most; 30/m, 5k/s, ..."},
     {.name = "count",
      NUMBER(count, 1, MANY, "1 or more"),
-     .commands = PUBLISHERS | TAIL,
+     .commands = PUBLISHERS | TAIL | HISTORY,
      .help = "end after N events"},
     {.name = "repeat",
      NUMBER(repeat, 1, MANY, "1 or more"),
