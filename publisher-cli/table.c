@@ -255,7 +255,8 @@ static const struct option_row rows[] = {
      .more =
          "Until then a connection that cannot be made or was lost is made anew, with growing "
          "pauses, and what was not answered is sent again: of durable events, none is stored "
-         "twice. `tail` gives up only before its first answer; `clock` and `letters` never do."},
+         "twice. `tail` gives up only before its first stream; `history`, `topics` and `doctor` do "
+         "not try again, and wait this long for an answer; `clock` and `letters` never give up."},
 
     {.group = "What is printed",
      .name = "output",
