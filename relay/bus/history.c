@@ -314,6 +314,7 @@ void history_clock_known(struct bus *bus, const struct event_id *position) {
 
 void history_free(struct bus_subscription *s) {
     read_forget(s);
+    pages_forget(s);
     drop_pending(s);
     s->bus->ring_bytes -= s->ring.bytes;
     ring_fini(&s->ring);

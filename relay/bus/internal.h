@@ -64,6 +64,8 @@ struct bus_subscription {
     bool known;    /* the ring's top was the latest once: what came behind it can be filled in */
     bool extended; /* as far back as its bytes allow, or the log goes */
     bool reaches_back;               /* the log holds nothing at or below the ring's floor */
+    struct log_page *pages;          /* read, or being read, further back than the ring */
+    uint64_t pages_refused_ms;       /* when Redis refused to read one, loop time; 0: never */
     struct history_read *read;       /* under way for this topic; NULL: none */
     struct pending_message *pending; /* oldest first */
     size_t pending_bytes;
@@ -113,7 +115,9 @@ struct bus {
     struct waiting *waiting; /* replays that wait for something, oldest first */
     bool replays_due;        /* something changed that they may have waited for */
     uv_check_t replays_turn;
-    size_t ring_bytes;  /* of all rings */
+    size_t ring_bytes;           /* of all rings */
+    struct log_page *idle_pages; /* that nobody holds, the one that has been idle longest first */
+    size_t idle_page_bytes;
     struct wheel wheel; /* lingers */
     uv_timer_t tick;
     struct bus_probe probe;
@@ -169,10 +173,55 @@ struct log_entry {
     size_t json_len;
 };
 bool log_entry_parse(const struct domain *d, const redisReply *reply, struct log_entry *out);
+bool log_entry_place(const redisReply *reply, struct event_id *out); /* ms and seq, nothing else */
 void log_entry_message(const struct log_entry *e, struct buf *out); /* as it stood on the channel */
 int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,
              const struct event_id *from, const struct event_id *to, size_t count,
              redis_reply_cb cb, void *arg);
+
+/* pages.c */
+struct page_entry {
+    struct event_id id;
+    uint32_t ends[FRAME_FORMS]; /* of its body in each form, in page.bodies */
+};
+
+enum page_state {
+    PAGE_READING,
+    PAGE_READY,
+    PAGE_FAILED /* Redis refused, or its connection was lost */
+};
+
+/* A stretch of a topic's log: all events with from < id <= top. */
+struct log_page {
+    struct log_page *prev, *next;                   /* bus->idle_pages, while nobody holds it */
+    struct log_page *of_topic_prev, *of_topic_next; /* topic->pages */
+    struct bus *bus;
+    struct bus_subscription *topic; /* NULL: forgotten, and nobody finds it any more */
+    unsigned refs;
+    enum page_state state;
+    unsigned forms; /* that its events are encoded in */
+    struct event_id from;
+    struct event_id top;       /* while READING: as far as it may come at most */
+    struct event_id linked_to; /* prev of its first event */
+    struct page_entry *entries;
+    size_t len, cap;
+    struct buf bodies[FRAME_FORMS]; /* the events, one behind the other */
+    uint64_t idle_since_ms;         /* loop time */
+};
+
+/* A page that covers @pos, or, unless @sure, one under way that may; read now where there is none.
+ * Held until page_put(). NULL: it cannot be read now; there is no connection, or Redis refused
+ * lately. */
+struct log_page *page_get(struct bus_subscription *s, const struct event_id *pos,
+                          enum frame_form form, bool sure);
+void page_put(struct log_page *p);
+bool page_covers(const struct log_page *p, const struct event_id *pos); /* what lies behind it */
+size_t page_find(const struct log_page *p, const struct event_id *pos); /* as ring_find() */
+struct frame_slice page_body(const struct log_page *p, size_t i, enum frame_form form);
+/* Whether something behind @pos is gone: the page's first event is not linked to it. */
+bool page_misses(const struct log_page *p, const struct event_id *pos);
+void pages_forget(struct bus_subscription *s);
+void pages_expire(struct bus *bus); /* those that nobody held for a while */
 
 /* replay.c */
 void replay_request(struct bus *bus, struct bus_replay *r); /* takes it over */

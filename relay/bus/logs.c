@@ -61,6 +61,11 @@ bool log_entry_parse(const struct domain *d, const redisReply *reply, struct log
            domain_bore(d, &out->id);
 }
 
+bool log_entry_place(const redisReply *reply, struct event_id *out) {
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+           parse_place(reply->element[0], out);
+}
+
 void log_entry_message(const struct log_entry *e, struct buf *out) {
     buf_reset(out);
     buf_puts(out, "sse1 ");
