@@ -215,6 +215,8 @@ struct log_page {
 struct log_page *page_get(struct bus_subscription *s, const struct event_id *pos,
                           enum frame_form form, bool sure);
 void page_put(struct log_page *p);
+/* Ask for the page behind @p, which is being served, unless it is there. */
+void page_read_ahead(struct log_page *p, enum frame_form form);
 bool page_covers(const struct log_page *p, const struct event_id *pos); /* what lies behind it */
 size_t page_find(const struct log_page *p, const struct event_id *pos); /* as ring_find() */
 struct frame_slice page_body(const struct log_page *p, size_t i, enum frame_form form);

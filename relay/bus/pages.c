@@ -201,6 +201,18 @@ struct log_page *page_get(struct bus_subscription *s, const struct event_id *pos
     return best != NULL ? hold(best) : NULL;
 }
 
+void page_read_ahead(struct log_page *page, enum frame_form form) {
+    struct bus_subscription *s = page->topic;
+    struct log_page *p;
+    if (id_compare(&page->top, &s->ring.floor) >= 0 || s->bus->idle_page_bytes > IDLE_BYTES / 2)
+        return;
+    DL_FOREACH2(s->pages, p, of_topic_next) {
+        if (page_covers(p, &page->top) && (p->forms & (1u << form)) != 0)
+            return;
+    }
+    read_page(s, &page->top);
+}
+
 /* ---- what is in it ---- */
 
 bool page_covers(const struct log_page *p, const struct event_id *pos) {

@@ -389,8 +389,10 @@ static void answer_from(struct waiting *w, struct bus_subscription **topics) {
     struct event_id bound = w->bus->domain.position;
     bool paged = false;
     for (size_t i = 0; i < n; i++) {
-        const struct log_page *page = w->pages != NULL ? w->pages[i] : NULL;
+        struct log_page *page = w->pages != NULL ? w->pages[i] : NULL;
         stretches[i] = stretch_of(topics[i], page, &w->pos);
+        if (page != NULL)
+            page_read_ahead(page, w->request->form);
         if (page != NULL && id_compare(&page->top, &bound) < 0)
             bound = page->top;
         if (!w->unchecked && misses(w, topics[i], page))

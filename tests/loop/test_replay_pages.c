@@ -64,7 +64,42 @@ static void test_pages_are_read_once_for_all(void **state) {
         assert_true(m->slice->count > 100);
         bus_replayed_free(m);
     }
-    assert_true(log_reads(&w) <= before + 1);
+    assert_true(log_reads(&w) <= before + 2); /* it, and the one behind it */
+    bus_world_stop(&w);
+}
+
+/* Each step is answered from a page that the step before asked for, and no further one is read. */
+static void test_the_next_page_is_read_ahead(void **state) {
+    struct bus_world w;
+    struct bus_replayed *m;
+    (void)state;
+    bus_world_start(&w, &tiny);
+    struct event_id cursor = publish(&w, "t", 0, 1);
+    publish(&w, "t", 1, 5000);
+    until_ready(&w, true);
+    worker_subscribe(&w, 0, "t", DATA);
+    worker_replay(&w, 0, "t", &(struct worker_replay){.start = behind(&cursor)});
+    m = expect_replayed(&w, 0, 0);
+    long long first = redis_calls(&w, "xrange");
+    for (int step = 1; step < 4; step++) {
+        struct worker_replay next = {.start = behind(&m->cursor), .limit_bytes = SLICE_BYTES};
+        UNTIL(redis_calls(&w, "xrange") >= 1 + step);
+        bus_replayed_free(m);
+        for (int part = 0; part < 3; part++) { /* of one page */
+            worker_replay(&w, 0, "t", &next);
+            m = expect_replayed(&w, 0, 0);
+            next.start = behind(&m->cursor);
+            bus_replayed_free(m);
+        }
+        UNTIL(redis_calls(&w, "xrange") >= 2 + step);
+        assert_int_equal(redis_calls(&w, "xrange"), 2 + step);
+        next.limit_bytes = 0;
+        worker_replay(&w, 0, "t", &next);
+        m = expect_replayed(&w, 0, 0);
+        assert_int_equal(redis_calls(&w, "xrange"), 2 + step);
+    }
+    assert_true(first <= 2);
+    bus_replayed_free(m);
     bus_world_stop(&w);
 }
 
@@ -110,6 +145,7 @@ static void test_events_of_a_clock_before_are_passed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pages_are_read_once_for_all),
+        cmocka_unit_test(test_the_next_page_is_read_ahead),
         cmocka_unit_test(test_a_hole_in_the_log_is_told),
         cmocka_unit_test(test_events_of_a_clock_before_are_passed),
     };
