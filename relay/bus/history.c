@@ -233,13 +233,12 @@ static void on_last(void *arg, int status, const struct redisReply *reply) {
     struct event_id last;
     if (s == NULL)
         return;
-    if (reply->type == REDIS_REPLY_STRING && id_parse(reply->str, reply->len, &last) == RELAY_OK) {
-        if (strcmp(last.birth, s->bus->domain.position.birth) == 0) {
-            take_last(s, &last);
-            return;
-        }
-        clock_read(s->bus); /* answered first; where there was a birth, all is read anew */
+    if (reply->type == REDIS_REPLY_STRING && id_parse(reply->str, reply->len, &last) == RELAY_OK &&
+        strcmp(last.birth, s->bus->domain.position.birth) == 0) {
+        take_last(s, &last);
+        return;
     }
+    s->bus->clock_due = true; /* there may have been a birth, and then all is read anew */
     struct history_read *read = read_new(s); /* its last id is not kept: the log's newest entry */
     if (log_read(s->bus, s, true, NULL, NULL, 1, on_newest, read) != RELAY_OK)
         read_done(read, RELAY_ECONN);

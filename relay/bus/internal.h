@@ -114,7 +114,8 @@ struct bus {
     struct domain domain;
     struct waiting *waiting; /* replays that wait for something, oldest first */
     bool replays_due;        /* something changed that they may have waited for */
-    uv_check_t replays_turn;
+    bool clock_due;          /* the clock may be another one: read it once for this turn */
+    uv_check_t turn;
     size_t ring_bytes;           /* of all rings */
     struct log_page *idle_pages; /* that nobody holds, the one that has been idle longest first */
     size_t idle_page_bytes;

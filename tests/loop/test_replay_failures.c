@@ -164,6 +164,27 @@ static void test_a_clock_that_vanished_alone(void **state) {
     bus_world_stop(&w);
 }
 
+/* Nobody publishes: who comes for a topic that Redis knows nothing of makes the bus look. */
+static void test_a_birth_is_found_without_an_event(void **state) {
+    struct bus_world w;
+    struct bus_reader r;
+    (void)state;
+    bus_world_start(&w, &roomy);
+    reader_start(&r, &w, 0, "t", NULL, SLICE_BYTES);
+    reader_until_live(&r);
+    struct event_id last = publish(&w, "t", 0, 10);
+    reader_until(&r, 0, 10);
+    redis_do(&w, "FLUSHALL");
+    durable_publish(&w.durable, NULL, NULL);
+    worker_subscribe(&w, 0, "new", DATA);
+    until_another(&r, &last);
+    assert_int_equal(r.resets[0], RESET_BIRTH);
+    publish(&w, "t", 500, 510);
+    reader_until(&r, 0, 510);
+    assert_int_equal(r.events, 20);
+    bus_world_stop(&w);
+}
+
 static void test_the_first_birth(void **state) {
     struct bus_world w;
     struct bus_reader r;
@@ -318,6 +339,7 @@ int main(void) {
         cmocka_unit_test(test_many_failovers),
         cmocka_unit_test(test_a_domain_that_is_born_again),
         cmocka_unit_test(test_a_clock_that_vanished_alone),
+        cmocka_unit_test(test_a_birth_is_found_without_an_event),
         cmocka_unit_test(test_the_first_birth),
         cmocka_unit_test(test_a_birth_in_the_middle_of_reads),
         cmocka_unit_test(test_redis_ends_in_the_middle_of_reads),
