@@ -273,6 +273,10 @@ static void place_id(struct waiting *w) {
     if (ahead && !clock_is_fresh(w))
         return; /* it may just be ahead of this node */
     unsigned reasons = domain_place(d, cursor, &pos);
+    if (reasons & RESET_BIRTH) { /* two births share nothing but time: what came since that */
+        pos = domain_since(d, cursor->ms);
+        w->unchecked = true;
+    }
     place_at(w, &pos, reasons);
 }
 
