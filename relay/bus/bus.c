@@ -192,7 +192,7 @@ static void on_turn(uv_check_t *turn) {
 
 static void on_tick(uv_timer_t *tick) {
     struct bus *bus = tick->data;
-    wheel_advance(&bus->wheel, clock_mono_ms(), subscriptions_linger_over, bus);
+    wheel_advance(&bus->wheel, clock_mono_ms(), subscriptions_timer, bus);
     pages_expire(bus);
 }
 

@@ -30,7 +30,8 @@ struct bus_interest {
 enum bus_topic_state {
     BUS_TOPIC_WANTED, /* to be subscribed */
     BUS_TOPIC_ASKED,  /* SUBSCRIBE was sent on the present connection */
-    BUS_TOPIC_CONFIRMED
+    BUS_TOPIC_CONFIRMED,
+    BUS_TOPIC_REFUSED /* Redis forbids its channel; asked for again later */
 };
 
 /* How much the bus knows of a topic's durable events. */
@@ -58,7 +59,9 @@ struct bus_subscription {
     unsigned wanted;   /* workers that want it */
     struct bus *bus;
     struct bus_subscription *prev, *next; /* in bus->wanted, while WANTED */
-    struct wheel_entry linger;
+    struct wheel_entry timer; /* nobody wants it: the end of its linger; REFUSED: ask again */
+    bool alone;               /* was in a batch that was refused: asked for by itself */
+    unsigned refusals;        /* of it alone, in a row */
     enum history_state history;
     struct ring ring;
     bool known;    /* the ring's top was the latest once: what came behind it can be filled in */
@@ -119,12 +122,13 @@ struct bus {
     size_t ring_bytes;           /* of all rings */
     struct log_page *idle_pages; /* that nobody holds, the one that has been idle longest first */
     size_t idle_page_bytes;
-    struct wheel wheel; /* lingers */
+    struct wheel wheel; /* topics' timers */
     uv_timer_t tick;
     struct bus_probe probe;
     struct bus_script script;
     struct log_limit malformed_log;
     struct log_limit overflow_log;
+    struct log_limit refused_log;
     struct {
         bool has_been_up;         /* all connections were ready once */
         bool lasts;               /* at least one is not, and it was told */
@@ -140,7 +144,7 @@ void subscriptions_send(struct bus *bus); /* SUBSCRIBE what is WANTED, in batche
 void subscriptions_confirmed(struct bus *bus, const char *channel, size_t len);
 void subscriptions_lost(struct bus *bus); /* the connection is gone */
 void subscriptions_free(struct bus *bus);
-void subscriptions_linger_over(struct wheel_entry *e, uint64_t now_ms, void *ctx);
+void subscriptions_timer(struct wheel_entry *e, uint64_t now_ms, void *ctx);
 struct bus_subscription *subscriptions_find(struct bus *bus, const char *channel, size_t len);
 struct bus_subscription *subscriptions_find_topic(struct bus *bus, const char *topic, size_t len);
 void subscriptions_tell_gap(struct bus_subscription *s, unsigned worker, unsigned reasons);

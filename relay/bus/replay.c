@@ -41,15 +41,18 @@ struct waiting {
 /* ---- topics ---- */
 
 /* All topics of the request. Returns false where one is not subscribed any more; *@synced: whether
- * all are. */
-static bool find_topics(const struct waiting *w, struct bus_subscription **topics, bool *synced) {
+ * all are; *@refused: whether one is forbidden. */
+static bool find_topics(const struct waiting *w, struct bus_subscription **topics, bool *synced,
+                        bool *refused) {
     const char *name = w->request->names;
     *synced = true;
+    *refused = false;
     for (size_t i = 0; i < w->request->topics_len; i++, name += strlen(name) + 1) {
         topics[i] = subscriptions_find_topic(w->bus, name, strlen(name));
         if (topics[i] == NULL || topics[i]->interests[w->request->base.worker].forms == 0)
             return false;
         *synced = *synced && topics[i]->history == HISTORY_SYNCED;
+        *refused = *refused || topics[i]->state == BUS_TOPIC_REFUSED;
     }
     return true;
 }
@@ -225,6 +228,13 @@ static struct bus_replayed *new_answer(const struct waiting *w, const unsigned c
     m->has_cursor = w->bus->domain.exists;
     m->start = w->pos;
     return m;
+}
+
+/* Nobody knows for how long: it may not take up one of the worker's steps under way. */
+static void answer_refused(struct waiting *w) {
+    struct bus_replayed *m = bus_replayed_new(w->request->token, 0);
+    m->refused = true;
+    push_answer(w, m);
 }
 
 /* Nothing is behind the cursor, or nothing that can be had: live from here. */
@@ -464,9 +474,11 @@ static void serve_placed(struct waiting *w, struct bus_subscription **topics) {
 static void serve(struct waiting *w) {
     struct bus_subscription **topics =
         mem_zalloc(w->request->topics_len * sizeof(struct bus_subscription *));
-    bool synced;
-    if (!find_topics(w, topics, &synced)) {
+    bool synced, refused;
+    if (!find_topics(w, topics, &synced, &refused)) {
         waiting_end(w); /* the worker gave a topic up: nobody waits for this */
+    } else if (refused) {
+        answer_refused(w);
     } else if (synced && w->bus->domain.known && w->outstanding == 0) {
         if (!w->placed)
             place(w, topics);

@@ -95,12 +95,13 @@ int redis_client_command(struct redis_client *c, int argc, const char **argv,
 }
 
 int redis_client_subscription_command(struct redis_client *c, int argc, const char **argv,
-                                      const size_t *argv_len) {
+                                      const size_t *argv_len, redis_reply_cb cb, void *arg) {
     if (c->closing)
         return RELAY_ECLOSING;
     if (c->conn == NULL)
         return RELAY_EAGAIN;
-    return client_status(c, redis_conn_subscription_command(c->conn, argc, argv, argv_len));
+    return client_status(c,
+                         redis_conn_subscription_command(c->conn, argc, argv, argv_len, cb, arg));
 }
 
 size_t redis_client_unsent_bytes(const struct redis_client *c) {

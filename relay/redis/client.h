@@ -57,7 +57,7 @@ void redis_client_start(struct redis_client *c, uv_loop_t *loop,
 int redis_client_command(struct redis_client *c, int argc, const char **argv,
                          const size_t *argv_len, redis_reply_cb cb, void *arg);
 int redis_client_subscription_command(struct redis_client *c, int argc, const char **argv,
-                                      const size_t *argv_len);
+                                      const size_t *argv_len, redis_reply_cb cb, void *arg);
 
 /* As redis_conn_unsent_bytes() and redis_conn_pending(); 0 without a connection. */
 size_t redis_client_unsent_bytes(const struct redis_client *c);

@@ -122,7 +122,7 @@ static int ask(struct world *w) {
 
 static int subscribe(struct world *w) {
     const char *argv[] = {"SUBSCRIBE", "x"};
-    return redis_client_subscription_command(&w->client, 2, argv, NULL);
+    return redis_client_subscription_command(&w->client, 2, argv, NULL, NULL, NULL);
 }
 
 static void start_at(struct world *w, const char *url) {
