@@ -68,7 +68,8 @@ struct bus_subscription {
     bool extended; /* as far back as its bytes allow, or the log goes */
     bool reaches_back;               /* the log holds nothing at or below the ring's floor */
     struct log_page *pages;          /* read, or being read, further back than the ring */
-    uint64_t pages_refused_ms;       /* when Redis refused to read one, loop time; 0: never */
+    size_t log_entries;              /* that fit in a reply, as far as is known; 0: nothing is */
+    uint64_t log_refused_ms;         /* when Redis refused to read the log, loop time; 0: never */
     struct history_read *read;       /* under way for this topic; NULL: none */
     struct pending_message *pending; /* oldest first */
     size_t pending_bytes;
@@ -180,6 +181,12 @@ struct log_entry {
 bool log_entry_parse(const struct domain *d, const redisReply *reply, struct log_entry *out);
 bool log_entry_place(const redisReply *reply, struct event_id *out); /* ms and seq, nothing else */
 void log_entry_message(const struct log_entry *e, struct buf *out); /* as it stood on the channel */
+/* How many to ask for, at most @most, so that the reply is not too large. */
+size_t log_count(const struct bus_subscription *s, size_t most);
+/* To be told of each answer to log_read(). */
+void log_answered(struct bus_subscription *s, int status, const redisReply *reply);
+/* Entries behind @from up to @to (backwards: from @to down, @from is not used). @to may be NULL: to
+ * the end. RELAY_EAGAIN also for a second after Redis refused. */
 int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,
              const struct event_id *from, const struct event_id *to, size_t count,
              redis_reply_cb cb, void *arg);
@@ -210,6 +217,7 @@ struct log_page {
     struct event_id linked_to; /* prev of its first event */
     struct page_entry *entries;
     size_t len, cap;
+    size_t count;                   /* entries that were asked for */
     struct buf bodies[FRAME_FORMS]; /* the events, one behind the other */
     uint64_t idle_since_ms;         /* loop time */
 };

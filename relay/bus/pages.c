@@ -15,8 +15,7 @@ enum {
     PAGE_ENTRIES = 1000,
     PAGE_BYTES = 512 * 1024,      /* encoded; one event may exceed it */
     IDLE_BYTES = 8 * 1024 * 1024, /* of all pages that nobody holds */
-    IDLE_MS = 2000,
-    REFUSED_MS = 1000 /* Redis refused to read a log: when it is asked again */
+    IDLE_MS = 2000
 };
 
 /* ---- life ---- */
@@ -134,7 +133,7 @@ static void take_entries(struct log_page *p, const redisReply *reply) {
         encode(p, &e, &id);
     }
     buf_fini(&id);
-    if (taken == reply->elements && taken < PAGE_ENTRIES)
+    if (taken == reply->elements && taken < p->count)
         return; /* complete up to where it was asked for */
     if (p->len > 0)
         p->top = p->entries[p->len - 1].id;
@@ -149,21 +148,16 @@ static void on_page(void *arg, int status, const struct redisReply *reply) {
     struct log_page *p = arg;
     struct bus *bus = p->bus;
     bus->replays_due = true;
+    if (p->topic != NULL)
+        log_answered(p->topic, status, reply);
     if (p->topic != NULL && status == RELAY_OK && reply->type == REDIS_REPLY_ARRAY) {
         p->state = PAGE_READY;
         take_entries(p, reply);
     } else if (p->topic != NULL) {
-        if (reply != NULL)
-            p->topic->pages_refused_ms = uv_now(&bus->loop);
         p->state = PAGE_FAILED;
         forget(p);
     }
     page_put(p);
-}
-
-/* Whether Redis may be asked: not again and again for what it refuses. */
-static bool may_read(const struct bus_subscription *s) {
-    return s->pages_refused_ms == 0 || uv_now(&s->bus->loop) - s->pages_refused_ms >= REFUSED_MS;
 }
 
 /* Held by the read. NULL: it cannot be read now. */
@@ -173,10 +167,10 @@ static struct log_page *read_page(struct bus_subscription *s, const struct event
                            .topic = s,
                            .refs = 1,
                            .forms = s->forms,
+                           .count = log_count(s, PAGE_ENTRIES),
                            .from = *from,
                            .top = s->ring.floor};
-    if (!may_read(s) ||
-        log_read(s->bus, s, false, from, &p->top, PAGE_ENTRIES, on_page, p) != RELAY_OK) {
+    if (log_read(s->bus, s, false, from, &p->top, p->count, on_page, p) != RELAY_OK) {
         free(p);
         return NULL;
     }

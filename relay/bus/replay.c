@@ -294,57 +294,102 @@ static int compare_ids(const void *a, const void *b) {
     return id_compare(a, b);
 }
 
+/* The greatest id below @id. */
+static struct event_id right_before(struct event_id id) {
+    if (id.seq > 0) {
+        id.seq--;
+    } else {
+        id.ms--;
+        id.seq = UINT64_MAX >> 1;
+    }
+    return id;
+}
+
 static void place_last(struct waiting *w) {
-    struct event_id pos = domain_zero(&w->bus->domain);
+    struct event_id pos = w->bus->domain.position;
     size_t n = w->found_len;
     if (n > 0)
         qsort(w->found, n, sizeof(*w->found), compare_ids);
     if (n > w->request->start.last)
         pos = w->found[n - 1 - w->request->start.last];
-    else if (n > 0) { /* all there is: right before the first */
-        pos = w->found[0];
-        if (pos.seq > 0)
-            pos.seq--;
-        else {
-            pos.ms--;
-            pos.seq = UINT64_MAX >> 1;
-        }
-    }
+    else if (n > 0) /* all there is */
+        pos = right_before(w->found[0]);
     w->unchecked = true;
-    place_at(w, n > 0 ? &pos : &w->bus->domain.position, 0);
+    place_at(w, &pos, 0);
+}
+
+/* The ids of the last events of one topic, read backwards. */
+struct latest {
+    struct waiting *waiting;
+    const char *topic; /* in the request */
+    size_t left;       /* how many are still wanted */
+    size_t count;      /* that were asked for */
+};
+
+static void on_latest(void *arg, int status, const struct redisReply *reply);
+
+/* From @to down; NULL: from the last. Takes @l over. */
+static void read_latest(struct latest *l, const struct event_id *to) {
+    struct waiting *w = l->waiting;
+    struct bus_subscription *s = subscriptions_find_topic(w->bus, l->topic, strlen(l->topic));
+    l->count = s != NULL ? log_count(s, l->left) : 0;
+    if (s == NULL || log_read(w->bus, s, true, NULL, to, l->count, on_latest, l) != RELAY_OK) {
+        w->failed = true;
+        free(l);
+    } else {
+        w->outstanding++;
+    }
+}
+
+/* Note the ids. Returns whether there are more to be read, below *@last. */
+static bool take_latest(struct latest *l, const redisReply *reply, struct event_id *last) {
+    struct waiting *w = l->waiting;
+    struct log_entry e;
+    w->found = mem_realloc(w->found, (w->found_len + reply->elements + 1) * sizeof(*w->found));
+    for (size_t i = 0; i < reply->elements; i++) {
+        if (!log_entry_parse(&w->bus->domain, reply->element[i], &e))
+            return false; /* of a clock before this one, as all that is older */
+        w->found[w->found_len++] = *last = e.id;
+    }
+    l->left -= reply->elements < l->left ? reply->elements : l->left;
+    return l->left > 0 && reply->elements == l->count;
 }
 
 static void on_latest(void *arg, int status, const struct redisReply *reply) {
-    struct waiting *w = arg;
-    if (!answer_counts(w))
+    struct latest *l = arg;
+    struct waiting *w = l->waiting;
+    struct event_id last;
+    if (!answer_counts(w)) {
+        free(l);
         return;
-    if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY) {
-        w->failed = true;
+    }
+    struct bus_subscription *s = subscriptions_find_topic(w->bus, l->topic, strlen(l->topic));
+    if (s != NULL)
+        log_answered(s, status, reply);
+    w->failed = w->failed || status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY;
+    if (!w->failed && take_latest(l, reply, &last)) {
+        last = right_before(last);
+        read_latest(l, &last);
     } else {
-        w->found = mem_realloc(w->found, (w->found_len + reply->elements + 1) * sizeof(*w->found));
-        for (size_t i = 0; i < reply->elements; i++) {
-            struct log_entry e;
-            if (log_entry_parse(&w->bus->domain, reply->element[i], &e))
-                w->found[w->found_len++] = e.id;
-        }
+        free(l);
     }
     if (w->outstanding == 0 && !w->failed)
         place_last(w);
 }
 
-static void find_last(struct waiting *w, struct bus_subscription **topics) {
+static void find_last(struct waiting *w) {
     uint64_t n = w->request->start.last < LAST_MAX ? w->request->start.last : LAST_MAX;
+    const char *name = w->request->names;
     w->failed = false;
     w->found_len = 0;
-    for (size_t i = 0; i < w->request->topics_len; i++) {
-        if (log_read(w->bus, topics[i], true, NULL, NULL, (size_t)n + 1, on_latest, w) != RELAY_OK)
-            w->failed = true;
-        else
-            w->outstanding++;
+    for (size_t i = 0; i < w->request->topics_len; i++, name += strlen(name) + 1) {
+        struct latest *l = mem_zalloc(sizeof(*l));
+        *l = (struct latest){.waiting = w, .topic = name, .left = (size_t)n + 1};
+        read_latest(l, NULL);
     }
 }
 
-static void place(struct waiting *w, struct bus_subscription **topics) {
+static void place(struct waiting *w) {
     const struct domain *d = &w->bus->domain;
     enum cursor_kind kind = w->request->start.kind;
     struct event_id pos;
@@ -370,7 +415,7 @@ static void place(struct waiting *w, struct bus_subscription **topics) {
         place_at(w, &pos, 0);
         break;
     case CURSOR_LAST:
-        find_last(w, topics);
+        find_last(w);
         break;
     }
 }
@@ -481,7 +526,7 @@ static void serve(struct waiting *w) {
         answer_refused(w);
     } else if (synced && w->bus->domain.known && w->outstanding == 0) {
         if (!w->placed)
-            place(w, topics);
+            place(w);
         if (w->placed)
             serve_placed(w, topics);
     }

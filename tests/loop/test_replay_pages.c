@@ -142,11 +142,40 @@ static void test_events_of_a_clock_before_are_passed(void **state) {
     bus_world_stop(&w);
 }
 
+/* More than one reply of Redis may hold, from wherever it is read. */
+static void test_a_log_of_large_events(void **state) {
+    enum { EVENTS = 900, BYTES = 90 * 1000 };
+    static char data[BYTES];
+    struct bus_world w;
+    struct bus_reader live, r;
+    (void)state;
+    bus_world_start(&w, &tiny);
+    struct event_id cursor = publish(&w, "t", 0, 1);
+    for (unsigned i = 1; i <= EVENTS; i++) {
+        snprintf(data, sizeof(data), "t %u %0*d", i, BYTES - 20, 0);
+        durable_publish(&w.durable, "t", data);
+    }
+    until_ready(&w, true);
+    start_behind(&r, &w, &cursor, 1);
+    reader_until_live(&r);
+    assert_int_equal(r.next[0], EVENTS + 1);
+    assert_int_equal(r.resets[0], 0);
+    assert_int_equal(figure_get(&w.figures.reader_lost), 0);
+    reader_stop(&r);
+    struct cursor_request last = {.kind = CURSOR_LAST, .last = EVENTS};
+    reader_start(&live, &w, 1, "t", &last, 0);
+    reader_until_live(&live);
+    assert_int_equal(live.events, EVENTS);
+    assert_int_equal(figure_get(&w.figures.reader_lost), 0);
+    bus_world_stop(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pages_are_read_once_for_all),
         cmocka_unit_test(test_the_next_page_is_read_ahead),
         cmocka_unit_test(test_a_hole_in_the_log_is_told),
+        cmocka_unit_test(test_a_log_of_large_events),
         cmocka_unit_test(test_events_of_a_clock_before_are_passed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
