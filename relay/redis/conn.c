@@ -281,11 +281,11 @@ int redis_conn_command(struct redis_conn *c, int argc, const char **argv, const 
 }
 
 int redis_conn_subscription_command(struct redis_conn *c, int argc, const char **argv,
-                                    const size_t *argv_len) {
+                                    const size_t *argv_len, redis_reply_cb cb, void *arg) {
     if (refusal(c) != RELAY_OK)
         return refusal(c);
     start_waiting(c);
-    redis_replies_expect_confirmations(&c->replies, argv[0], (size_t)argc - 1);
+    redis_replies_expect_confirmations(&c->replies, argv[0], (size_t)argc - 1, cb, arg);
     put_command(c, argc, argv, argv_len);
     return RELAY_OK;
 }

@@ -28,9 +28,10 @@ static const char *const confirmation_names[CONFIRMATIONS] = {
 
 struct redis_expectation {
     struct redis_expectation *next;
-    redis_reply_cb cb; /* NULL where confirmations are expected */
+    redis_reply_cb cb; /* may be NULL where confirmations are expected */
     void *arg;
     enum confirmation kind;
+    size_t channels;      /* 0: a command with one reply */
     size_t confirmations; /* how many are still to come */
 };
 
@@ -70,14 +71,16 @@ void redis_replies_expect(struct redis_replies *r, redis_reply_cb cb, void *arg)
 }
 
 void redis_replies_expect_confirmations(struct redis_replies *r, const char *command,
-                                        size_t channels) {
+                                        size_t channels, redis_reply_cb cb, void *arg) {
     int kind = 0;
     while (kind < CONFIRMATIONS && strcasecmp(command, confirmation_names[kind]) != 0)
         kind++;
     assert(kind < CONFIRMATIONS && channels > 0);
     struct redis_expectation *e = expect(r);
     e->kind = (enum confirmation)kind;
-    e->confirmations = channels;
+    e->channels = e->confirmations = channels;
+    e->cb = cb;
+    e->arg = arg;
     r->uses_shards = r->uses_shards || e->kind == SSUBSCRIBE;
 }
 
@@ -117,6 +120,16 @@ static void push(struct redis_replies *r, const redisReply *reply) {
         r->on_push(r->arg, reply);
 }
 
+/* Answer the oldest, out of the list. */
+static void answer_head(struct redis_replies *r, int status, const redisReply *reply) {
+    struct redis_expectation *e = take_head(r);
+    redis_reply_cb cb = e->cb;
+    void *arg = e->arg;
+    free(e);
+    if (cb != NULL)
+        cb(arg, status, reply);
+}
+
 static void confirm(struct redis_replies *r, enum confirmation kind, const redisReply *reply) {
     if (kind != SSUBSCRIBE && kind != SUNSUBSCRIBE)
         r->channels = reply->element[2]->integer;
@@ -139,9 +152,10 @@ static bool dispatch_push(struct redis_replies *r, const redisReply *reply) {
     if (kind == CONFIRMATIONS)
         return false;
     if (head != NULL && head->confirmations > 0 && head->kind == kind) {
-        if (--r->head->confirmations == 0)
-            free(take_head(r));
+        bool last = --r->head->confirmations == 0;
         confirm(r, kind, reply);
+        if (last && !r->stopped) /* else it is still to be cancelled */
+            answer_head(r, RELAY_OK, NULL);
         return true;
     }
     if (kind == SUNSUBSCRIBE && r->uses_shards) {
@@ -155,16 +169,15 @@ static int dispatch(struct redis_replies *r, const redisReply *reply) {
     if (dispatch_push(r, reply))
         return RELAY_OK;
     bool is_error = reply->type == REDIS_REPLY_ERROR;
-    if (r->head == NULL || r->head->confirmations > 0) {
+    const struct redis_expectation *head = r->head;
+    bool refused = is_error && head != NULL && head->cb != NULL &&
+                   head->confirmations == head->channels; /* none of them came */
+    if (head == NULL || (head->channels > 0 && !refused)) {
         if (is_error)
             return fail(r, RELAY_EREMOTE, reply->str);
         return fail(r, RELAY_EPROTO, "a reply that answers no command");
     }
-    struct redis_expectation *e = take_head(r);
-    redis_reply_cb cb = e->cb;
-    void *arg = e->arg;
-    free(e);
-    cb(arg, is_error ? RELAY_EREMOTE : RELAY_OK, reply);
+    answer_head(r, is_error ? RELAY_EREMOTE : RELAY_OK, reply);
     return RELAY_OK;
 }
 
@@ -189,12 +202,6 @@ void redis_replies_stop(struct redis_replies *r) {
 }
 
 void redis_replies_cancel(struct redis_replies *r, int status) {
-    while (r->head != NULL) {
-        struct redis_expectation *e = take_head(r);
-        redis_reply_cb cb = e->cb;
-        void *arg = e->arg;
-        free(e);
-        if (cb != NULL)
-            cb(arg, status, NULL);
-    }
+    while (r->head != NULL)
+        answer_head(r, status, NULL);
 }

@@ -4,6 +4,7 @@ cursor is answered with 200 and a reset, never with an error that kills an Event
 
 import json
 import tempfile
+import time
 import urllib.parse
 
 import pytest
@@ -117,10 +118,11 @@ def test_flushall(node, own_redis, topic):  # noqa: F811
         at = wait_reset(stream, "birth", topic)
         assert parse_id(at)[0] == parse_id(new)[0]
         goes_on(stream, node, topic)
-        assert len(resets(stream)) == 1
+        assert [e.data for e in stream.named("message")] == ["1", "2", "after"] and len(resets(stream)) == 1
     with come_back(node, topic, old) as stream:
         wait_reset(stream, "birth", topic)
         goes_on(stream, node, topic, "again")
+        assert [e.data for e in stream.named("message")] == ["2", "after", "again"] and len(resets(stream)) == 1
 
 
 def test_flushall_while_nobody_watched(node, own_redis, topic):  # noqa: F811
@@ -132,16 +134,20 @@ def test_flushall_while_nobody_watched(node, own_redis, topic):  # noqa: F811
         at = wait_reset(stream, "birth", topic)
         assert parse_id(at)[0] == parse_id(new)[0]
         goes_on(stream, node, topic)
+        assert [e.data for e in stream.named("message")] == ["2", "after"]
 
 
 def test_cursor_of_another_deployment(node, topic):  # noqa: F811
-    """Of another birth: told, and from now on."""
+    """Of another birth: told, and what came since the time of the cursor."""
     publish(node, topic, 1)
-    with come_back(node, topic, "elsewhere.1.mf0000-0") as stream:
+    time.sleep(0.01)  # ids of different milliseconds
+    second = publish(node, topic, 2)
+    elsewhere = "elsewhere." + second.split(".", 1)[1]
+    with come_back(node, topic, elsewhere) as stream:
         wait_reset(stream, "birth", topic)
         stream.wait_live()
         goes_on(stream, node, topic)
-        assert len(stream.named("message")) == 1
+        assert [e.data for e in stream.named("message")] == ["2", "after"] and len(resets(stream)) == 1
 
 
 def test_cursor_on_a_redis_that_is_new(node, topic):  # noqa: F811

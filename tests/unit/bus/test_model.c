@@ -332,6 +332,12 @@ static bool is_kept(const struct world *w, unsigned event) {
     return false;
 }
 
+/* A reset "birth" says that of what came before it as well. */
+static void settle_trimmed(const struct world *w, struct client *c, unsigned t) {
+    for (unsigned i = c->since; i < w->events_len; i++)
+        c->settled[i] = c->settled[i] || (w->events[i].topic == t && !is_kept(w, i));
+}
+
 /* Events of topic @t that can be had no more are settled by this reset. */
 static void judge_trimmed(struct world *w, struct client *c, const struct event_id *pos,
                           unsigned t) {
@@ -349,6 +355,10 @@ static void judge_trimmed(struct world *w, struct client *c, const struct event_
         fail_msg("a reset \"trimmed\", and nothing is missing");
 }
 
+static bool is_of_birth(const struct event_of *e, const struct event_id *pos) {
+    return strcmp(e->id.birth, pos->birth) == 0;
+}
+
 /* Set back or forward from a cursor to @pos. */
 static void judge_placed(struct world *w, struct client *c, unsigned reasons,
                          const struct event_id *pos) {
@@ -358,7 +368,9 @@ static void judge_placed(struct world *w, struct client *c, unsigned reasons,
         if (c->has_cursor && strcmp(c->cursor.birth, w->redis.position.birth) == 0)
             fail_msg("a reset \"birth\", and it is the same");
         for (unsigned i = 0; i < w->events_len; i++)
-            c->settled[i] = true;
+            c->settled[i] = c->settled[i] || !is_of_birth(&w->events[i], pos) ||
+                            w->events[i].id.ms < c->cursor.ms ||
+                            id_compare(&w->events[i].id, pos) <= 0;
     }
     if (reasons & RESET_FAILOVER) {
         w->resets[3]++;
@@ -447,12 +459,18 @@ static void replay(struct world *w, struct node *n, struct client *c) {
     struct event_id pos;
     size_t len = 0;
     unsigned reasons = domain_place(&n->domain, &c->cursor, &pos);
+    if (reasons & RESET_BIRTH)
+        pos = domain_since(&n->domain, c->cursor.ms);
     judge_placed(w, c, reasons, &pos);
     if (reasons != 0)
         c->cursor = pos; /* the reset's id */
     for (unsigned t = 0; t < TOPICS; t++)
-        if ((c->topics >> t & 1) != 0 && serve(w, n, t, &pos, found, &len))
-            judge_trimmed(w, c, &pos, t);
+        if ((c->topics >> t & 1) != 0 && serve(w, n, t, &pos, found, &len)) {
+            if (reasons & RESET_BIRTH)
+                settle_trimmed(w, c, t);
+            else
+                judge_trimmed(w, c, &pos, t);
+        }
     qsort(found, len, sizeof(found[0]), compare_found);
     bool cut = below(w, 3) == 0;
     size_t much = cut ? (size_t)below(w, len + 1) : len;
