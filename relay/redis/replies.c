@@ -30,8 +30,9 @@ struct redis_expectation {
     struct redis_expectation *next;
     redis_reply_cb cb; /* NULL where confirmations are expected */
     void *arg;
+    size_t answers; /* to commands, how many are still to come */
     enum confirmation kind;
-    size_t confirmations; /* how many are still to come */
+    size_t confirmations; /* the same of confirmations */
 };
 
 void redis_replies_init(struct redis_replies *r, redis_push_cb on_push, void *arg) {
@@ -45,28 +46,40 @@ void redis_replies_fini(struct redis_replies *r) {
     redis_parser_fini(&r->parser);
 }
 
-static struct redis_expectation *expect(struct redis_replies *r) {
+static struct redis_expectation *expect(struct redis_replies *r, size_t commands) {
     struct redis_expectation *e = mem_zalloc(sizeof(*e));
     *r->tail = e;
     r->tail = &e->next;
-    r->pending++;
+    r->pending += commands;
     return e;
 }
 
-/* Take the oldest out of the list; the caller frees it. */
-static struct redis_expectation *take_head(struct redis_replies *r) {
+/* The oldest expectation has all it waited for. */
+static void drop_head(struct redis_replies *r) {
     struct redis_expectation *e = r->head;
     r->head = e->next;
     if (r->head == NULL)
         r->tail = &r->head;
-    r->pending--;
-    return e;
+    free(e);
 }
 
-void redis_replies_expect(struct redis_replies *r, redis_reply_cb cb, void *arg) {
-    struct redis_expectation *e = expect(r);
+/* Give the oldest expectation, that of commands, one answer. */
+static void answer(struct redis_replies *r, int status, const redisReply *reply) {
+    struct redis_expectation *e = r->head;
+    redis_reply_cb cb = e->cb;
+    void *arg = e->arg;
+    r->pending--;
+    if (--e->answers == 0)
+        drop_head(r);
+    cb(arg, status, reply);
+}
+
+void redis_replies_expect(struct redis_replies *r, size_t commands, redis_reply_cb cb, void *arg) {
+    assert(commands > 0);
+    struct redis_expectation *e = expect(r, commands);
     e->cb = cb;
     e->arg = arg;
+    e->answers = commands;
 }
 
 void redis_replies_expect_confirmations(struct redis_replies *r, const char *command,
@@ -75,7 +88,7 @@ void redis_replies_expect_confirmations(struct redis_replies *r, const char *com
     while (kind < CONFIRMATIONS && strcasecmp(command, confirmation_names[kind]) != 0)
         kind++;
     assert(kind < CONFIRMATIONS && channels > 0);
-    struct redis_expectation *e = expect(r);
+    struct redis_expectation *e = expect(r, 1);
     e->kind = (enum confirmation)kind;
     e->confirmations = channels;
     r->uses_shards = r->uses_shards || e->kind == SSUBSCRIBE;
@@ -139,8 +152,10 @@ static bool dispatch_push(struct redis_replies *r, const redisReply *reply) {
     if (kind == CONFIRMATIONS)
         return false;
     if (head != NULL && head->confirmations > 0 && head->kind == kind) {
-        if (--r->head->confirmations == 0)
-            free(take_head(r));
+        if (--r->head->confirmations == 0) {
+            r->pending--;
+            drop_head(r);
+        }
         confirm(r, kind, reply);
         return true;
     }
@@ -160,11 +175,7 @@ static int dispatch(struct redis_replies *r, const redisReply *reply) {
             return fail(r, RELAY_EREMOTE, reply->str);
         return fail(r, RELAY_EPROTO, "a reply that answers no command");
     }
-    struct redis_expectation *e = take_head(r);
-    redis_reply_cb cb = e->cb;
-    void *arg = e->arg;
-    free(e);
-    cb(arg, is_error ? RELAY_EREMOTE : RELAY_OK, reply);
+    answer(r, is_error ? RELAY_EREMOTE : RELAY_OK, reply);
     return RELAY_OK;
 }
 
@@ -190,11 +201,11 @@ void redis_replies_stop(struct redis_replies *r) {
 
 void redis_replies_cancel(struct redis_replies *r, int status) {
     while (r->head != NULL) {
-        struct redis_expectation *e = take_head(r);
-        redis_reply_cb cb = e->cb;
-        void *arg = e->arg;
-        free(e);
-        if (cb != NULL)
-            cb(arg, status, NULL);
+        if (r->head->cb != NULL) {
+            answer(r, status, NULL);
+        } else {
+            r->pending--;
+            drop_head(r);
+        }
     }
 }
