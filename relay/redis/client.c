@@ -94,6 +94,15 @@ int redis_client_command(struct redis_client *c, int argc, const char **argv,
     return client_status(c, redis_conn_command(c->conn, argc, argv, argv_len, cb, arg));
 }
 
+int redis_client_commands(struct redis_client *c, const char *bytes, size_t len, size_t count,
+                          redis_reply_cb cb, void *arg) {
+    if (c->closing)
+        return RELAY_ECLOSING;
+    if (c->conn == NULL)
+        return RELAY_EAGAIN;
+    return client_status(c, redis_conn_commands(c->conn, bytes, len, count, cb, arg));
+}
+
 int redis_client_subscription_command(struct redis_client *c, int argc, const char **argv,
                                       const size_t *argv_len, redis_reply_cb cb, void *arg) {
     if (c->closing)

@@ -52,10 +52,12 @@ void redis_client_start(struct redis_client *c, uv_loop_t *loop,
                         const struct redis_conn_options *options,
                         const struct redis_client_callbacks *callbacks, void *arg);
 
-/* As redis_conn_command() and redis_conn_subscription_command(): RELAY_EAGAIN while there is no
+/* As redis_conn_command(), _commands() and _subscription_command(): RELAY_EAGAIN while there is no
  * ready connection, RELAY_ECLOSING after redis_client_close(). */
 int redis_client_command(struct redis_client *c, int argc, const char **argv,
                          const size_t *argv_len, redis_reply_cb cb, void *arg);
+int redis_client_commands(struct redis_client *c, const char *bytes, size_t len, size_t count,
+                          redis_reply_cb cb, void *arg);
 int redis_client_subscription_command(struct redis_client *c, int argc, const char **argv,
                                       const size_t *argv_len, redis_reply_cb cb, void *arg);
 

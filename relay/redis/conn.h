@@ -51,6 +51,11 @@ struct redis_conn *redis_conn_start(uv_loop_t *loop, const struct redis_conn_opt
 int redis_conn_command(struct redis_conn *c, int argc, const char **argv, const size_t *argv_len,
                        redis_reply_cb cb, void *arg);
 
+/* Send @count commands, @bytes of RESP that the caller wrote; each one's answer goes to @cb, in
+ * their order. Returns as redis_conn_command(). */
+int redis_conn_commands(struct redis_conn *c, const char *bytes, size_t len, size_t count,
+                        redis_reply_cb cb, void *arg);
+
 /* Send SUBSCRIBE, UNSUBSCRIBE (or their forms for patterns and shards) with at least one channel:
  * their confirmations, one a channel, arrive at on_push, and behind the last one @cb is called with
  * RELAY_OK and no reply. Where Redis refuses (NOPERM, MOVED), it refuses all channels of the

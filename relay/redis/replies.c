@@ -30,8 +30,9 @@ struct redis_expectation {
     struct redis_expectation *next;
     redis_reply_cb cb; /* may be NULL where confirmations are expected */
     void *arg;
+    size_t answers; /* that @cb is still to get */
     enum confirmation kind;
-    size_t channels;      /* 0: a command with one reply */
+    size_t channels;      /* 0: commands with one reply each */
     size_t confirmations; /* how many are still to come */
 };
 
@@ -46,28 +47,21 @@ void redis_replies_fini(struct redis_replies *r) {
     redis_parser_fini(&r->parser);
 }
 
-static struct redis_expectation *expect(struct redis_replies *r) {
+static struct redis_expectation *expect(struct redis_replies *r, size_t answers, redis_reply_cb cb,
+                                        void *arg) {
     struct redis_expectation *e = mem_zalloc(sizeof(*e));
-    *r->tail = e;
-    r->tail = &e->next;
-    r->pending++;
-    return e;
-}
-
-/* Take the oldest out of the list; the caller frees it. */
-static struct redis_expectation *take_head(struct redis_replies *r) {
-    struct redis_expectation *e = r->head;
-    r->head = e->next;
-    if (r->head == NULL)
-        r->tail = &r->head;
-    r->pending--;
-    return e;
-}
-
-void redis_replies_expect(struct redis_replies *r, redis_reply_cb cb, void *arg) {
-    struct redis_expectation *e = expect(r);
     e->cb = cb;
     e->arg = arg;
+    e->answers = answers;
+    *r->tail = e;
+    r->tail = &e->next;
+    r->pending += answers;
+    return e;
+}
+
+void redis_replies_expect(struct redis_replies *r, size_t commands, redis_reply_cb cb, void *arg) {
+    assert(commands > 0);
+    expect(r, commands, cb, arg);
 }
 
 void redis_replies_expect_confirmations(struct redis_replies *r, const char *command,
@@ -76,11 +70,9 @@ void redis_replies_expect_confirmations(struct redis_replies *r, const char *com
     while (kind < CONFIRMATIONS && strcasecmp(command, confirmation_names[kind]) != 0)
         kind++;
     assert(kind < CONFIRMATIONS && channels > 0);
-    struct redis_expectation *e = expect(r);
+    struct redis_expectation *e = expect(r, 1, cb, arg);
     e->kind = (enum confirmation)kind;
     e->channels = e->confirmations = channels;
-    e->cb = cb;
-    e->arg = arg;
     r->uses_shards = r->uses_shards || e->kind == SSUBSCRIBE;
 }
 
@@ -120,12 +112,18 @@ static void push(struct redis_replies *r, const redisReply *reply) {
         r->on_push(r->arg, reply);
 }
 
-/* Answer the oldest, out of the list. */
+/* Give the oldest expectation an answer; with its last one it is out of the list. */
 static void answer_head(struct redis_replies *r, int status, const redisReply *reply) {
-    struct redis_expectation *e = take_head(r);
+    struct redis_expectation *e = r->head;
     redis_reply_cb cb = e->cb;
     void *arg = e->arg;
-    free(e);
+    r->pending--;
+    if (--e->answers == 0) {
+        r->head = e->next;
+        if (r->head == NULL)
+            r->tail = &r->head;
+        free(e);
+    }
     if (cb != NULL)
         cb(arg, status, reply);
 }

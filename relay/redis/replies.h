@@ -30,12 +30,12 @@ typedef void (*redis_reply_cb)(void *arg, int status, const struct redisReply *r
  * Dies on return. */
 typedef void (*redis_push_cb)(void *arg, const struct redisReply *reply);
 
-struct redis_expectation; /* one command whose answer is outstanding */
+struct redis_expectation; /* commands sent together whose answers are outstanding */
 
 struct redis_replies {
     struct redis_parser parser;
     struct redis_expectation *head, **tail; /* the oldest first */
-    size_t pending;                         /* in the list */
+    size_t pending;                         /* commands that they are */
     long long channels;                     /* subscribed now, patterns included */
     bool uses_shards;                       /* SSUBSCRIBE was sent once */
     bool stopped;
@@ -49,8 +49,8 @@ void redis_replies_init(struct redis_replies *r, redis_push_cb on_push, void *ar
 /* redis_replies_cancel() must have emptied it. */
 void redis_replies_fini(struct redis_replies *r);
 
-/* A command is being sent whose reply goes to @cb. */
-void redis_replies_expect(struct redis_replies *r, redis_reply_cb cb, void *arg);
+/* @commands (at least one) are being sent, whose replies go to @cb, each by itself. */
+void redis_replies_expect(struct redis_replies *r, size_t commands, redis_reply_cb cb, void *arg);
 
 /* A command of the SUBSCRIBE family is being sent, for @channels channels (at least one): so many
  * confirmations will come, and go to on_push; then @cb gets RELAY_OK and no reply. Or Redis refuses

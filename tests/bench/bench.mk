@@ -22,3 +22,7 @@ bench: all $(BENCH_PROGRAMS) ## measure the relay, Nchan and a bare loop side by
 .PHONY: bench-durable
 bench-durable: all $(BENCH_PROGRAMS) ## measure durable topics: publishing, replay, a killed connection, a storm
 	@$(PYTHON) tests/bench/durable.py --build '$(BUILD)' $(BENCH)
+
+.PHONY: bench-publish
+bench-publish: all ## measure sse-publish with many events beside redis-benchmark
+	@$(PYTHON) tests/bench/publish.py --build '$(BUILD)' $(BENCH)

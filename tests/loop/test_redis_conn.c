@@ -56,6 +56,32 @@ static void test_commands(void **state) {
                         "closed cancelled: closed by us\n");
 }
 
+static void ask_together(struct redis_world *w) {
+    static const char bytes[] = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n*1\r\n$4\r\nFAIL\r\n"
+                                "*2\r\n$3\r\nGET\r\n$1\r\nb\r\n";
+    assert_int_equal(
+        redis_conn_commands(w->conn, bytes, sizeof(bytes) - 1, 3, redis_world_on_answer, w),
+        RELAY_OK);
+    w->asked += 3;
+    redis_world_ask(w, "PING now", redis_world_on_answer);
+    assert_int_equal(redis_conn_pending(w->conn), 4);
+}
+
+/* Commands that are sent together are answered one by one, also those that get no answer. */
+static void test_commands_together(void **state) {
+    struct redis_world *w = *state;
+    static const struct peer_step script[] = {PEER_GREETING,
+                                              {PEER_EXPECT, "$1\r\na\r\n*1\r\n$4\r\nFAIL\r\n", 0},
+                                              {PEER_EXPECT, "$3\r\nnow\r\n", 0},
+                                              {PEER_SEND, "$1\r\n1\r\n-ERR no\r\n", 0},
+                                              {PEER_CLOSE, NULL, 0},
+                                              {0}};
+    w->on_ready = ask_together;
+    redis_world_play(w, script);
+    redis_world_told(w, "ready\nanswer ok 1\nanswer refused ERR no\nanswer lost \nanswer lost \n"
+                        "closed lost: Redis closed the connection\n");
+}
+
 static void subscribe_two(struct redis_world *w) {
     redis_world_ask(w, "GET a", redis_world_on_answer);
     redis_world_subscribe(w, "SUBSCRIBE", "x", "y");
@@ -389,6 +415,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_WORLD(test_greeting),
         WITH_WORLD(test_commands),
+        WITH_WORLD(test_commands_together),
         WITH_WORLD(test_subscription),
         WITH_WORLD(test_shards),
         WITH_WORLD(test_a_refused_subscription),
