@@ -37,23 +37,23 @@ local base36 = function(x)
     low = char(digit < 10 and digit + 48 or digit + 87) .. low
     x = (x - digit) / 36
   end
-  local a, b, c, d, e, f, g
-  g = x % 36 x = (x - g) / 36
-  g = g < 10 and g + 48 or g + 87
-  if x == 0 then return char(g) end
-  f = x % 36 x = (x - f) / 36
-  f = f < 10 and f + 48 or f + 87
-  if x == 0 then return char(f, g) end
-  e = x % 36 x = (x - e) / 36
-  d = x % 36 x = (x - d) / 36
-  c = x % 36 x = (x - c) / 36
-  b = x % 36 x = (x - b) / 36
-  a = x % 36 x = (x - a) / 36
-  local text = char(x < 10 and x + 48 or x + 87, a < 10 and a + 48 or a + 87,
-    b < 10 and b + 48 or b + 87, c < 10 and c + 48 or c + 87, d < 10 and d + 48 or d + 87,
-    e < 10 and e + 48 or e + 87, f, g)
-  if x == 0 then text = string.match(text, '[^0].*') end
-  return text .. low
+  local a, b, c, d, e, f, g, h
+  h = x % 36 x = (x - h) / 36 h = h < 10 and h + 48 or h + 87
+  if x == 0 then return char(h) end
+  g = x % 36 x = (x - g) / 36 g = g < 10 and g + 48 or g + 87
+  if x == 0 then return char(g, h) end
+  f = x % 36 x = (x - f) / 36 f = f < 10 and f + 48 or f + 87
+  if x == 0 then return char(f, g, h) end
+  e = x % 36 x = (x - e) / 36 e = e < 10 and e + 48 or e + 87
+  if x == 0 then return char(e, f, g, h) end
+  d = x % 36 x = (x - d) / 36 d = d < 10 and d + 48 or d + 87
+  if x == 0 then return char(d, e, f, g, h) end
+  c = x % 36 x = (x - c) / 36 c = c < 10 and c + 48 or c + 87
+  if x == 0 then return char(c, d, e, f, g, h) end
+  b = x % 36 x = (x - b) / 36 b = b < 10 and b + 48 or b + 87
+  if x == 0 then return char(b, c, d, e, f, g, h) end
+  a = x % 36 x = (x - a) / 36 a = a < 10 and a + 48 or a + 87
+  return char(a, b, c, d, e, f, g, h) .. low
 end
 
 local once, content
@@ -131,9 +131,11 @@ if not known then
   prev = before[1] or prev
 end
 
--- Another process of Redis may have lost a tail that clients have seen.
+-- Another process of Redis may have lost a tail that clients have seen, and an epoch with it: its
+-- number must not be given again, so it counts the seconds since the birth where they are more.
 if not news and clock[3] ~= ARGV[2] then
-  epoch = format('%d', epoch + 1)
+  local born = string.match(call('HGET', KEYS[1], 'from:1') or '', '^%d+') or now
+  epoch = format('%d', math.max(epoch + 1, math.floor((now - born) / 1000) + 1))
   news = {'epoch', epoch, 'run', ARGV[2], 'from:' .. epoch, ms_text .. '-' .. seq_text}
 end
 

@@ -269,7 +269,8 @@ def test_many_events_start_an_epoch_and_a_birth(domain, redis):
     two = domain("a", items=[("a", "x"), ("a", "y")], run="run2")[2]
     redis("DEL", domain.key("clock"))
     three = domain("a", items=[("a", "x"), ("a", "y")], run="run2")[2]
-    assert [place(i)[0] for i in one + two + three] == [1, 1, 2, 2, 1, 1]
+    epochs = [place(i)[0] for i in one + two + three]
+    assert epochs == [1, 1, epochs[2], epochs[2], 1, 1] and epochs[2] > 1
     assert one[0].split(".")[0] == two[1].split(".")[0] != three[0].split(".")[0] == three[1].split(".")[0]
     assert [f["p"] for _, f in domain.log("a")] == ["0", one[0], one[1], two[0], "0", three[0]]
 
@@ -294,23 +295,56 @@ def test_new_epoch(domain):
     first = domain.one("a", run="run1")
     note = "%d-%d" % place(first)[1:]
     position = domain.position(run="run2")
-    assert place(position) == (2, *place(first)[1:])
-    assert domain.clock()["from:2"] == note and domain.clock()["run"] == "run2"
-    assert place(domain.position(run="run2"))[0] == 2  # once
+    other = place(position)[0]
+    assert other > 1 and place(position)[1:] == place(first)[1:]
+    assert domain.clock()[f"from:{other}"] == note and domain.clock()["run"] == "run2"
+    assert place(domain.position(run="run2"))[0] == other  # once
     second = domain.one("a", run="run2")
     third = domain.one("a", run="run3")  # a publish begins one as well
-    assert [place(i)[0] for i in (first, second, third)] == [1, 2, 3]
-    assert domain.clock()["from:2"] == note and domain.clock()["from:3"] == "%d-%d" % place(second)[1:]
-    assert [(f["p"], f["g"]) for _, f in domain.log("a")] == [("0", "1"), (first, "2"), (second, "3")]
+    last = place(third)[0]
+    assert place(first)[0] == 1 and place(second)[0] == other < last
+    assert domain.clock()[f"from:{other}"] == note
+    assert domain.clock()[f"from:{last}"] == "%d-%d" % place(second)[1:]
+    assert [(f["p"], f["g"]) for _, f in domain.log("a")] == [("0", "1"), (first, str(other)), (second, str(last))]
     assert domain.clock()["birth"] == "birth1"
+
+
+@pytest.mark.parametrize("ago_s", [0, 34, 35, 1000, 86400, 50 * 365 * 86400, -1000])
+def test_epochs_count_seconds(domain, redis, ago_s):
+    """A new epoch's number is that of the seconds since the birth, or the next one where that is more."""
+    domain.one("a", run="run1")
+    ms, seq = place(domain.position())[1:]
+    redis("HSET", domain.key("clock"), "from:1", f"{ms - ago_s * 1000}-{seq}")
+    ident = domain.one("a", run="run2")
+    epoch = place(ident)[0]
+    assert max(ago_s + 1, 2) <= epoch <= max(ago_s + 1, 2) + 60
+    assert domain.clock()["epoch"] == str(epoch) == domain.log("a")[-1][1]["g"]
+    assert place(domain.one("a", run="run3"))[0] > epoch
+    redis("HSET", domain.key("clock"), "epoch", epoch + 10**6)
+    assert place(domain.one("a", run="run4"))[0] == epoch + 10**6 + 1
+
+
+def test_an_epoch_that_was_lost_is_not_given_again(domain, redis):
+    """An old file, restored, knows nothing of the epoch that began since: its next one has another number."""
+    domain.one("a", run="run1")
+    ms, seq = place(domain.position())[1:]
+    redis("HSET", domain.key("clock"), "from:1", f"{ms - 3000}-{seq}")
+    old = redis("DUMP", domain.key("clock"))
+    lost = place(domain.one("a", run="run2"))[0]
+    seconds = int(redis("TIME")[0])
+    harness.wait_until(lambda: int(redis("TIME")[0]) > seconds + 1, "the next second")
+    redis("RESTORE", domain.key("clock"), 0, old, "REPLACE")
+    redis("DEL", domain.key("log:a"), domain.key("last:a"))
+    assert place(domain.one("a", run="run3"))[0] > lost
 
 
 def test_many_epochs(domain):
     """Epochs above 35 take more than one digit."""
     ids = [domain.one("a", run=f"run{n}") for n in range(1, 41)]
-    assert [place(i)[0] for i in ids] == list(range(1, 41))
-    assert ids[-1].startswith("birth1.14.")
-    assert domain.log("a")[-1][1]["g"] == "40"
+    epochs = [place(i)[0] for i in ids]
+    assert epochs == sorted(set(epochs)) and epochs[-1] >= 40
+    assert domain.log("a")[-1][1]["g"] == str(epochs[-1])
+    assert [f["p"] for _, f in domain.log("a")] == ["0", *ids[:-1]]
 
 
 def test_missing_last_comes_from_the_log(domain, redis):
