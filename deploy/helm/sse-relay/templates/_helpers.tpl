@@ -35,10 +35,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* What the pod's end is made of: as given, or the relay's own default. 0 is no nothing. */}}
+{{- define "sse-relay.drainGrace" -}}
+{{ hasKey .Values.config "drain_grace" | ternary .Values.config.drain_grace "2s" }}
+{{- end }}
+{{- define "sse-relay.drain" -}}
+{{ hasKey .Values.config "drain" | ternary .Values.config.drain "10s" }}
+{{- end }}
+
 {{/* A TIME of the relay's options in whole seconds, rounded up. */}}
 {{- define "sse-relay.seconds" -}}
-{{- $number := regexFind "^[0-9]+" (toString .) | int64 }}
-{{- $unit := regexFind "[a-z]+$" (toString .) }}
+{{- $number := regexFind "^[0-9]+" . | int64 }}
+{{- $unit := regexFind "[a-z]+$" . }}
 {{- if eq $unit "ms" }}{{ div (add $number 999) 1000 }}
 {{- else }}{{ mul $number (get (dict "" 1 "s" 1 "m" 60 "h" 3600 "d" 86400) $unit) }}
 {{- end }}
@@ -47,9 +55,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* How long a pod may take to end. The relay gives the last bytes 5 s behind its drain; 5 s more are for
      what stops the container. A pod killed before would drop all that are left at once. */}}
 {{- define "sse-relay.gracePeriod" -}}
-{{- $config := .Values.config }}
-{{- $grace := include "sse-relay.seconds" ($config.drain_grace | default "2s") | int64 }}
-{{- $drain := include "sse-relay.seconds" ($config.drain | default "10s") | int64 }}
+{{- $grace := include "sse-relay.drainGrace" . | include "sse-relay.seconds" | int64 }}
+{{- $drain := include "sse-relay.drain" . | include "sse-relay.seconds" | int64 }}
 {{- $needed := add .Values.termination.preStopSeconds $grace $drain 10 }}
 {{- $given := .Values.termination.gracePeriodSeconds | int64 }}
 {{- if and $given (lt $given $needed) }}
