@@ -40,6 +40,8 @@ class Deploy:
     balancer: str = "least connections"
     startup: float = 5  # from a pod's creation until it is ready
     notice: float = 2  # from a pod's deletion until its balancer sends it nothing more
+    max_age: float = 0  # of a stream, 10 % less or more; 0: it lasts
+    until: float = math.inf  # nothing is followed beyond
     seed: int = 1
 
     @property
@@ -58,7 +60,6 @@ class Pod:
     def __init__(self, name, new):
         self.name, self.new = name, new
         self.clients = {}  # as an ordered set
-        self.served = True  # by the balancer
         self.drain_end = None
         self.accepted = collections.Counter()  # by the second
         self.open = {}  # connections at the end of each second in which they changed
@@ -115,10 +116,12 @@ class Simulation:
         for client in range(self.deploy.clients):
             pod = self.old[client % len(self.old)]
             pod.clients[client] = None
+            if self.deploy.max_age:  # they have come at any time before
+                self.at(self.rng.uniform(0, self.deploy.max_age), self.close_if_open, client, pod, 0)
         for pod in self.old:
             pod.changed(0)
         self.control()
-        while self.events:
+        while self.events and self.events[0][0] <= self.deploy.until:
             self.now, _, function, args = heapq.heappop(self.events)
             function(*args)
         return self
@@ -154,17 +157,19 @@ class Simulation:
     def begin_drain(self, pod):
         pod.drain_end = self.now + self.deploy.drain
         for client in pod.clients:
-            self.close_within(client, pod)
+            self.at(self.rng.uniform(self.now, pod.drain_end), self.close_if_open, client, pod, self.moves[client])
         self.at(pod.drain_end, self.end_drain, pod)
-
-    def close_within(self, client, pod):
-        self.at(self.rng.uniform(self.now, pod.drain_end), self.close, client, pod)
 
     def end_drain(self, pod):
         assert not pod.clients, f"{len(pod.clients)} clients of {pod.name} outlived its drain"
         self.finished_at = self.now
 
     # ---- a client ----
+
+    def close_if_open(self, client, pod, moves):
+        """The end of a stream by its age or its pod's drain, whichever comes first."""
+        if self.moves[client] == moves and client in pod.clients:
+            self.close(client, pod)
 
     def close(self, client, pod):
         del pod.clients[client]
@@ -181,6 +186,8 @@ class Simulation:
         pod.changed(self.now)
         self.moves[client] += 1
         self.longest_away = max(self.longest_away, self.now - self.away_since.pop(client))
+        if age := self.deploy.max_age:
+            self.at(self.now + age * self.rng.uniform(0.9, 1.1), self.close_if_open, client, pod, self.moves[client])
 
     # ---- what it came to ----
 
@@ -201,6 +208,10 @@ class Simulation:
         return max(total.values())
 
     @property
+    def connected(self):
+        return sum(len(pod.clients) for pod in self.new)
+
+    @property
     def mean_moves(self):
         return sum(self.moves) / len(self.moves)
 
@@ -216,10 +227,10 @@ class Simulation:
 
 # By name: what the docs show. The first is what happens where a pod is not given the time to drain.
 SCENARIOS = {
-    "no drain": Deploy(drain=0),
-    "least connections, 25 % surge (the chart's way)": Deploy(),
-    "round robin, 25 % surge": Deploy(balancer="round robin"),
-    "round robin, 100 % surge": Deploy(balancer="round robin", max_surge="100%"),
+    "no drain, least connections": Deploy(drain=0),
+    "the chart's way, least connections": Deploy(),
+    "the chart's way, round robin": Deploy(balancer="round robin"),
+    "surge of 100 %, round robin": Deploy(balancer="round robin", max_surge="100%"),
 }
 
 
