@@ -1,22 +1,52 @@
-/* sse-publish: publishes events through Redis; see options.h and publish.h. */
+/* sse-publish: reads the arguments and runs the command; see options.h and table.h. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "publisher-cli/exit.h"
+#include "publisher-cli/generate.h"
+#include "publisher-cli/help.h"
 #include "publisher-cli/options.h"
-#include "publisher-cli/publish.h"
+#include "publisher-cli/table.h"
+#include "publisher-cli/terminal.h"
 #include "relay/base/err.h"
 
 static int run(const struct options *o) {
     uv_loop_t loop;
     if (uv_loop_init(&loop) != 0) {
-        fputs("sse-publish: the system has no event loop for us\n", stderr);
+        complain(stderr, "the system has no event loop for us");
         return EXIT_UNREACHABLE;
     }
-    int code = publish_run(o, &loop, 0, stdout, stderr);
+    int code = command_row_of(o->command)->run(o, &loop, stdout, stderr);
     if (uv_loop_close(&loop) != 0)
         abort(); /* a handle was forgotten */
     return code;
+}
+
+/* What is asked about the program itself. False: it is none of this. */
+static bool put_answer(const struct options *o, struct buf *out) {
+    switch (o->command) {
+    case COMMAND_HELP:
+        help_put(o->help_on, out);
+        return true;
+    case COMMAND_VERSION:
+        buf_puts(out, "sse-publish " SSE_VERSION "\n");
+        return true;
+    case COMMAND_GENERATE:
+        generate_put(o->generated, out);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int print(const struct buf *text) {
+    bool is_printed = fputs(text->data, stdout) >= 0 && fflush(stdout) == 0;
+    return is_printed ? EXIT_DONE : EXIT_REFUSED;
+}
+
+static const char *from_environment(const char *name) {
+    return getenv(name);
 }
 
 int main(int argc, char **argv) {
@@ -24,19 +54,14 @@ int main(int argc, char **argv) {
     struct buf why = BUF_INIT;
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* whole lines, where others write to it as well */
-    if (options_read(&o, argc, argv, getenv("REDIS_URL"), &why) != RELAY_OK) {
-        fprintf(stderr, "sse-publish: %s.\n`sse-publish --help` shows what can be given.\n",
-                why.data);
+    if (options_read(&o, argc, argv, from_environment, &why) != RELAY_OK) {
+        complain(stderr, "%s.\n`sse-publish --help` shows what can be given.", why.data);
         buf_fini(&why);
         return EXIT_USAGE;
     }
-    int code = EXIT_PUBLISHED;
-    if (o.command == COMMAND_HELP)
-        fputs(options_help(), stdout);
-    else if (o.command == COMMAND_VERSION)
-        puts("sse-publish " SSE_VERSION);
-    else
-        code = run(&o);
+    struct buf answer = BUF_INIT;
+    int code = put_answer(&o, &answer) ? print(&answer) : run(&o);
+    buf_fini(&answer);
     options_fini(&o);
     buf_fini(&why);
     return code;

@@ -1,63 +1,42 @@
-/* Reading the arguments; see options.h. */
+/* Reading the arguments; see options.h.
+ *
+ * First they are told apart: words, and options with their values, for which it does not matter
+ * what the command is. Then the first word says what the command is, the options are read into
+ * their fields by their rows, and the words get their meaning. What does not go together is
+ * refused at the end, when all of it is known. */
 #include "publisher-cli/options.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "publisher-cli/table.h"
 #include "relay/base/err.h"
-#include "relay/base/quantity.h"
+#include "relay/base/mem.h"
 #include "relay/base/utf8.h"
-#include "relay/wire/names.h"
 #include "relay/wire/publish.h"
 #include "relay/wire/topic.h"
 
-enum {
-    EVERY_MIN_MS = 1,
-    EVERY_MAX_MS = 24 * 3600 * 1000,
-    CLOCK_EVERY_MS = 1000,
-    LETTERS_EVERY_MS = 500
-};
-enum { ENDLESS_HISTORY = 100, REPLICAS_MAX = 100, LINE_DIGITS = 20 };
-enum { POSITIONALS_MAX = 3 };
+enum { TOPICS_MAX = 256, LINE_DIGITS = 20 };
 
-static const char default_redis_url[] = "redis://127.0.0.1:6379";
-
-/* The arguments as they were written, before they are given a meaning. */
-struct arguments {
-    const char *words[POSITIONALS_MAX]; /* those that are no options */
-    int count;                          /* of all, also of those that found no room */
-    bool has_command;                   /* the first word stood before a -- and may be a command */
-    const char *event, *retry, *redis, *prefix, *every, *history, *ttl, *key, *wait_replicas;
-    bool is_lines, is_live, is_quiet, is_help, is_version;
+/* An option as it was given. */
+struct given {
+    const struct option_row *row; /* one of its name; which of them, the command decides */
+    const char *value;            /* NULL: a flag */
 };
 
-/* An option sets a flag, or takes a value. */
-struct option {
-    const char *name;
-    char letter;  /* 0: no short form */
-    size_t field; /* offset of the bool or of the text in struct arguments */
-    bool takes_value;
+struct reader {
+    struct options o;
+    const struct command_row *command;
+    struct given *given;
+    size_t given_count;
+    const char **words; /* those that are no options and no command */
+    size_t words_count;
+    bool may_be_command; /* the first word stood before a -- */
+    struct buf *why;
 };
 
-static const struct option options[] = {
-    {"event", 0, offsetof(struct arguments, event), true},
-    {"retry", 0, offsetof(struct arguments, retry), true},
-    {"redis", 0, offsetof(struct arguments, redis), true},
-    {"prefix", 0, offsetof(struct arguments, prefix), true},
-    {"every", 0, offsetof(struct arguments, every), true},
-    {"history", 0, offsetof(struct arguments, history), true},
-    {"ttl", 0, offsetof(struct arguments, ttl), true},
-    {"key", 0, offsetof(struct arguments, key), true},
-    {"wait-replicas", 0, offsetof(struct arguments, wait_replicas), true},
-    {"lines", 0, offsetof(struct arguments, is_lines), false},
-    {"live", 0, offsetof(struct arguments, is_live), false},
-    {"quiet", 'q', offsetof(struct arguments, is_quiet), false},
-    {"help", 'h', offsetof(struct arguments, is_help), false},
-    {"version", 0, offsetof(struct arguments, is_version), false},
-};
-
-static int refuse(struct buf *why, const char *sentence) {
-    buf_puts(why, sentence);
+static int refuse(struct reader *r, const char *sentence) {
+    buf_puts(r->why, sentence);
     return RELAY_EINVAL;
 }
 
@@ -70,285 +49,412 @@ static void put_named(struct buf *why, const char *what, const char *text, size_
     }
 }
 
-static int refuse_named(struct buf *why, const char *what, const char *text, const char *wrong) {
-    put_named(why, what, text, strlen(text));
-    buf_printf(why, " %s", wrong);
+static int refuse_named(struct reader *r, const char *what, const char *text, const char *wrong) {
+    put_named(r->why, what, text, strlen(text));
+    buf_printf(r->why, " %s", wrong);
     return RELAY_EINVAL;
 }
 
-/* The option that @argument names; its own value, behind =, goes to *@value. */
-static const struct option *find_option(const char *argument, const char **value) {
+/* ---- the arguments told apart ---- */
+
+/* What stands behind = is not repeated: it may be a secret. */
+static int refuse_unknown(struct reader *r, const char *argument) {
+    size_t len = strcspn(argument, "=");
+    char *name = mem_strndup(argument, len);
+    const struct option_row *near = len > 2 ? option_row_near(name + 2) : NULL;
+    put_named(r->why, "there is no option", argument, len);
+    if (near != NULL)
+        buf_printf(r->why, "; was --%s meant?", near->name);
+    else
+        buf_puts(r->why, "; data that begins with - goes behind --");
+    free(name);
+    return RELAY_EINVAL;
+}
+
+/* The option that @argument names; its own value, in the same argument, goes to *@value. */
+static const struct option_row *find_option(const char *argument, const char **value) {
     *value = NULL;
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-        const struct option *o = &options[i];
-        if (argument[1] != '-') {
-            if (argument[1] == o->letter && argument[2] == '\0')
-                return o;
-            continue;
-        }
-        const char *name = argument + 2;
-        size_t len = strlen(o->name);
-        if (strncmp(name, o->name, len) != 0 || (name[len] != '\0' && name[len] != '='))
-            continue;
-        if (name[len] == '=')
-            *value = name + len + 1;
-        return o;
+    if (argument[1] != '-') {
+        const struct option_row *row = option_row_lettered(argument[1]);
+        if (row != NULL && argument[2] != '\0')
+            *value = argument + 2;
+        return row != NULL && row->value == NULL && *value != NULL ? NULL : row;
     }
+    size_t len = strcspn(argument + 2, "=");
+    if (argument[2 + len] == '=')
+        *value = argument + 2 + len + 1;
+    return option_row_named(argument + 2, len, COMMAND_PUBLISH);
+}
+
+/* Take the option at @argv[i]; returns the index of the last argument that it took, or a code. */
+static int take_option(struct reader *r, int i, int argc, char **argv) {
+    const char *value;
+    const struct option_row *row = find_option(argv[i], &value);
+    if (row == NULL)
+        return refuse_unknown(r, argv[i]);
+    if (row->value == NULL && value != NULL) {
+        buf_printf(r->why, "--%s takes no value", row->name);
+        return RELAY_EINVAL;
+    }
+    if (row->value != NULL && value == NULL && ++i < argc)
+        value = argv[i];
+    if (row->value != NULL && value == NULL) {
+        buf_printf(r->why, "--%s needs a value behind it: --%s %s", row->name, row->name,
+                   row->value);
+        return RELAY_EINVAL;
+    }
+    r->given[r->given_count++] = (struct given){row, value};
+    return i;
+}
+
+static int collect(struct reader *r, int argc, char **argv) {
+    bool only_words = false; /* a -- came */
+    for (int i = 1; i < argc; i++) {
+        if (only_words || argv[i][0] != '-' || argv[i][1] == '\0') {
+            r->may_be_command = r->may_be_command || (r->words_count == 0 && !only_words);
+            r->words[r->words_count++] = argv[i];
+        } else if (strcmp(argv[i], "--") == 0) {
+            only_words = true;
+        } else {
+            i = take_option(r, i, argc, argv);
+            if (i < 0)
+                return i;
+        }
+    }
+    return RELAY_OK;
+}
+
+/* ---- the command ---- */
+
+static const struct given *find_given(const struct reader *r, const char *name) {
+    for (size_t i = 0; i < r->given_count; i++)
+        if (strcmp(r->given[i].row->name, name) == 0)
+            return &r->given[i];
     return NULL;
 }
 
-static int put_option(struct arguments *a, const struct option *o, const char *value,
-                      struct buf *why) {
-    void *field = (char *)a + o->field;
-    if (o->takes_value && value == NULL) {
-        buf_printf(why, "--%s needs a value behind it", o->name);
-        return RELAY_EINVAL;
-    }
-    if (!o->takes_value && value != NULL) {
-        buf_printf(why, "--%s takes no value", o->name);
-        return RELAY_EINVAL;
-    }
-    if (o->takes_value)
-        *(const char **)field = value;
+static bool is_given(const struct reader *r, const char *name) {
+    return find_given(r, name) != NULL;
+}
+
+/* The first word is the command, if there is one of that name. */
+static void read_command(struct reader *r) {
+    const struct command_row *named = r->may_be_command ? command_row_named(r->words[0]) : NULL;
+    r->command = named != NULL ? named : command_row_of(COMMAND_PUBLISH);
+    r->o.command = r->command->command;
+    r->o.help_on = COMMAND_HELP;
+    if (named == NULL)
+        return;
+    r->words++;
+    r->words_count--;
+    r->o.help_on = named->command;
+}
+
+static int read_help(struct reader *r) {
+    size_t len;
+    const struct command_row *rows = command_rows(&len);
+    const struct command_row *named = r->words_count > 0 ? command_row_named(r->words[0]) : NULL;
+    if (named != NULL)
+        r->o.help_on = named->command;
+    if (named != NULL || r->words_count == 0)
+        return RELAY_OK;
+    put_named(r->why, "there is no command", r->words[0], strlen(r->words[0]));
+    buf_puts(r->why, "; there are");
+    for (size_t i = 0; i < len; i++)
+        buf_printf(r->why, "%s %s", i > 0 ? "," : "", rows[i].name);
+    return RELAY_EINVAL;
+}
+
+/* @what is where it was given: --history, REDIS_URL. */
+static int read_value(struct reader *r, const struct option_row *row, const char *what,
+                      const char *text) {
+    const char *wrong = option_row_read(row, text, &r->o);
+    if (wrong == NULL)
+        return RELAY_OK;
+    if (row->is_secret)
+        buf_printf(r->why, "%s %s", what, wrong);
     else
-        *(bool *)field = true;
-    return RELAY_OK;
+        refuse_named(r, what, text, wrong);
+    if (row->is_secret && row->fallback != NULL)
+        buf_printf(r->why, "; an example is %s", row->fallback);
+    else if (row->allowed != NULL)
+        buf_printf(r->why, "; allowed: %s", row->allowed);
+    return RELAY_EINVAL;
 }
 
-static void put_word(struct arguments *a, const char *word) {
-    if (a->count < POSITIONALS_MAX)
-        a->words[a->count] = word;
-    a->count++;
-}
-
-static int collect(struct arguments *a, int argc, char **argv, struct buf *why) {
-    bool only_words = false; /* a -- came */
-    int status = RELAY_OK;
-    for (int i = 1; i < argc && status == RELAY_OK; i++) {
-        const char *argument = argv[i], *value;
-        if (only_words || argument[0] != '-' || argument[1] == '\0') {
-            a->has_command = a->has_command || (a->count == 0 && !only_words);
-            put_word(a, argument);
-            continue;
-        }
-        if (strcmp(argument, "--") == 0) {
-            only_words = true;
-            continue;
-        }
-        const struct option *o = find_option(argument, &value);
-        if (o == NULL) {
-            size_t len = strcspn(argument, "="); /* what is behind may be a secret */
-            put_named(why, "there is no option", argument, len);
-            return refuse(why, "; data that begins with - goes behind --");
-        }
-        if (o->takes_value && value == NULL && i + 1 < argc)
-            value = argv[++i];
-        status = put_option(a, o, value, why);
-    }
-    return status;
-}
-
-/* A number with one of @units behind it, from @min to @max. */
-static bool read_quantity(const char *text, const struct unit *units, uint64_t min, uint64_t max,
-                          uint64_t *out) {
-    uint64_t value;
-    if (quantity_parse(text, units, &value) != NULL || value < min || value > max)
+/* --help, --version and --generate are answered even where the rest is wrong. Whether it is one of
+ * them, with its status. */
+static bool is_question(struct reader *r, int *status) {
+    const struct given *generate = find_given(r, "generate");
+    *status = RELAY_OK;
+    if (is_given(r, "help")) {
+        r->o.command = COMMAND_HELP;
+    } else if (is_given(r, "version")) {
+        r->o.command = COMMAND_VERSION;
+    } else if (generate != NULL) {
+        *status = read_value(r, generate->row, "--generate", generate->value);
+        r->o.command = COMMAND_GENERATE;
+    } else if (r->o.command == COMMAND_HELP) {
+        *status = read_help(r);
+    } else {
         return false;
-    *out = value;
+    }
     return true;
 }
 
-/* @text as milliseconds from @min to @max; the sentence is that of the relay's own options. */
-static int read_time(const char *option, const char *text, uint64_t min, uint64_t max,
-                     const char *allowed, uint64_t *ms, struct buf *why) {
-    const char *wrong = quantity_parse(text, quantity_time, ms);
-    if (wrong == NULL && *ms >= min && *ms <= max)
-        return RELAY_OK;
-    refuse_named(why, option, text, wrong != NULL ? wrong : "is out of range");
-    buf_printf(why, "; allowed: %s", allowed);
+/* ---- options ---- */
+
+static int refuse_not_taken(struct reader *r, const struct option_row *row) {
+    size_t len, count = 0, told = 0;
+    const struct command_row *commands = command_rows(&len);
+    for (size_t i = 0; i < len; i++)
+        count += option_row_is_taken(row, commands[i].command);
+    buf_printf(r->why, "--%s is for", row->name);
+    for (size_t i = 0; i < len; i++) {
+        if (!option_row_is_taken(row, commands[i].command))
+            continue;
+        told++;
+        buf_printf(r->why, "%s %s",
+                   told == 1       ? ""
+                   : told == count ? " and"
+                                   : ",",
+                   commands[i].name);
+    }
+    buf_printf(r->why, ", not for %s", r->command->name);
     return RELAY_EINVAL;
 }
 
-static int read_retry(struct options *o, const char *text, struct buf *why) {
-    uint64_t ms = 0;
-    int status = read_time("--retry", text, RETRY_MIN_MS, RETRY_MAX_MS, "100ms to 1h", &ms, why);
-    o->retry_ms = status == RELAY_OK ? (uint32_t)ms : 0;
+static int read_given(struct reader *r, const struct given *given) {
+    const struct option_row *row = given->row;
+    row = option_row_named(row->name, strlen(row->name), r->o.command);
+    if (!option_row_is_taken(row, r->o.command))
+        return refuse_not_taken(r, row);
+    switch (row->kind) {
+    case OPTION_FLAG:
+        *(bool *)((char *)&r->o + row->offset) = true;
+        return RELAY_OK;
+    case OPTION_INPUT:
+        if (r->o.input != INPUT_WHOLE && r->o.input != (enum input_kind)row->min)
+            return refuse(r, "--lines and --ndjson do not go together: a line is one or the other");
+        r->o.input = (enum input_kind)row->min;
+        return RELAY_OK;
+    case OPTION_TOPIC:
+        r->o.topics[r->o.topics_count++] = given->value;
+        return RELAY_OK;
+    case OPTION_ACTION:
+        return RELAY_OK;
+    default: {
+        char what[64];
+        snprintf(what, sizeof(what), "--%s", row->name);
+        return read_value(r, row, what, given->value);
+    }
+    }
+}
+
+/* What the table gives where the arguments do not: the environment, then the default. */
+static int read_fallback(struct reader *r, const struct option_row *row, options_env env) {
+    const char *variable = row->env != NULL ? env(row->env) : NULL;
+    if (!option_row_is_taken(row, r->o.command) || is_given(r, row->name))
+        return RELAY_OK;
+    if (variable != NULL && *variable != '\0')
+        return read_value(r, row, row->env, variable);
+    return row->fallback != NULL ? read_value(r, row, row->name, row->fallback) : RELAY_OK;
+}
+
+static int read_options(struct reader *r, options_env env) {
+    size_t len;
+    const struct option_row *rows = option_rows(&len);
+    int status = RELAY_OK;
+    for (size_t i = 0; i < len && status == RELAY_OK; i++)
+        status = read_fallback(r, &rows[i], env);
+    if (!is_given(r, "history"))
+        r->o.history = r->command->history;
+    r->o.every_ms = r->command->every_ms;
+    for (size_t i = 0; i < r->given_count && status == RELAY_OK; i++)
+        status = read_given(r, &r->given[i]);
     return status;
 }
 
-static int read_every(struct options *o, const char *text, struct buf *why) {
-    if (o->command != COMMAND_CLOCK && o->command != COMMAND_LETTERS)
-        return refuse(why, "--every is for clock and letters");
-    return read_time("--every", text, EVERY_MIN_MS, EVERY_MAX_MS, "1ms to 24h", &o->every_ms, why);
-}
+/* ---- words ---- */
 
-/* The command, if there is one, and the words behind it. */
-static int read_words(struct options *o, const struct arguments *a, struct buf *why) {
-    const char *const *words = a->words;
-    int count = a->count;
-    bool is_clock = a->has_command && strcmp(words[0], "clock") == 0;
-    bool is_letters = a->has_command && strcmp(words[0], "letters") == 0;
-    if (is_clock || is_letters) {
-        o->command = is_clock ? COMMAND_CLOCK : COMMAND_LETTERS;
-        o->every_ms = is_clock ? CLOCK_EVERY_MS : LETTERS_EVERY_MS;
-        o->topic = count > 1 ? words[1] : is_clock ? "time" : "letters";
-        if (count > 2)
-            return refuse(why, "clock and letters make their data themselves: give a topic alone");
-        if (a->is_lines)
-            return refuse(why, "--lines does not go with clock and letters");
-        return RELAY_OK;
-    }
-    if (count == 0)
-        return refuse(why, "there is no topic: sse-publish TOPIC [DATA]");
-    if (count > 2)
-        return refuse(why, "there are too many arguments: data with spaces needs quotes");
-    o->command = a->is_lines ? COMMAND_LINES : COMMAND_EVENT;
-    o->topic = words[0];
-    o->data = count == 2 && strcmp(words[1], "-") != 0 ? words[1] : NULL;
-    if (a->is_lines && o->data != NULL)
-        return refuse(why, "--lines reads standard input: give a topic alone");
-    return RELAY_OK;
-}
-
-/* With lines, the number of each stands behind the key. */
-static int read_key(struct options *o, const char *key, struct buf *why) {
-    size_t len = strlen(key);
-    if (o->command == COMMAND_CLOCK || o->command == COMMAND_LETTERS)
-        return refuse(why, "--key does not go with clock and letters");
-    const char *wrong = publish_key_check(key, len);
-    if (wrong == NULL && o->command == COMMAND_LINES && len > PUBLISH_KEY_MAX_BYTES - LINE_DIGITS)
-        wrong = "is longer than 236 bytes, which leave room for the number of a line";
-    if (wrong != NULL)
-        return refuse_named(why, "--key", key, wrong);
-    o->key = key;
-    return RELAY_OK;
-}
-
-/* What durable events are kept with. */
-static int read_durable(struct options *o, const struct arguments *a, struct buf *why) {
-    uint64_t replicas = 0;
-    bool is_endless = o->command == COMMAND_CLOCK || o->command == COMMAND_LETTERS;
-    o->is_live = a->is_live;
-    if (o->is_live) {
-        if (a->history == NULL && a->ttl == NULL && a->key == NULL && a->wait_replicas == NULL)
-            return RELAY_OK;
-        return refuse(why, "--live events are not stored: --history, --ttl, --key and "
-                           "--wait-replicas do not go with them");
-    }
-    o->history = is_endless ? ENDLESS_HISTORY : PUBLISH_HISTORY_DEFAULT;
-    o->ttl_ms = PUBLISH_TTL_DEFAULT_MS;
-    if (a->history != NULL &&
-        !read_quantity(a->history, quantity_plain, 1, PUBLISH_HISTORY_MAX, &o->history))
-        return refuse_named(why, "--history", a->history, "is no number from 1 to 10000000");
-    if (a->ttl != NULL &&
-        !read_quantity(a->ttl, quantity_time, PUBLISH_TTL_MIN_MS, INT64_MAX / 4, &o->ttl_ms))
-        return refuse_named(why, "--ttl", a->ttl, "is no time of 1s or more");
-    if (a->wait_replicas != NULL &&
-        !read_quantity(a->wait_replicas, quantity_plain, 1, REPLICAS_MAX, &replicas))
-        return refuse_named(why, "--wait-replicas", a->wait_replicas, "is no number from 1 to 100");
-    o->wait_replicas = (unsigned)replicas;
-    return a->key != NULL ? read_key(o, a->key, why) : RELAY_OK;
-}
-
-/* Names and data, by the rules that bind every publisher. */
-static int check_event(const struct options *o, struct buf *why) {
-    const char *wrong = topic_check(o->topic, strlen(o->topic));
-    if (wrong != NULL)
-        return refuse_named(why, "the topic", o->topic, wrong);
-    wrong = o->event == NULL ? NULL : event_name_check(o->event, strlen(o->event));
-    if (wrong != NULL)
-        return refuse_named(why, "the event name", o->event, wrong);
-    wrong = names_prefix_check(o->prefix);
-    if (wrong != NULL)
-        return refuse_named(why, "the prefix", o->prefix, wrong);
-    wrong = o->data == NULL ? NULL : data_check(o->data, strlen(o->data));
-    if (wrong != NULL) {
-        buf_printf(why, "DATA %s", wrong);
-        return RELAY_EINVAL;
-    }
-    return RELAY_OK;
-}
-
-/* The URL is not repeated: it may hold a password. */
-static int read_redis(struct options *o, const char *option, const char *environment,
-                      struct buf *why) {
-    const char *wrong;
-    bool is_set = environment != NULL && *environment != '\0';
-    const char *text = option != NULL ? option : is_set ? environment : default_redis_url;
-    if (redis_url_parse(text, &o->redis, &wrong) == RELAY_OK)
-        return RELAY_OK;
-    buf_printf(why, "%s %s; an example is %s", option != NULL ? "--redis" : "REDIS_URL", wrong,
-               default_redis_url);
+static int refuse_missing(struct reader *r, const char *what) {
+    const struct command_row *command = r->command;
+    bool is_named = command->command != COMMAND_PUBLISH;
+    const char *synopsis = command->synopses[r->o.input == INPUT_LINES ? 2 : 0];
+    buf_printf(r->why, "there is no %s: sse-publish %s%s%s", what, is_named ? command->name : "",
+               is_named ? " " : "", synopsis);
     return RELAY_EINVAL;
 }
 
-int options_read(struct options *out, int argc, char **argv, const char *redis_url,
-                 struct buf *why) {
-    struct arguments a = {.count = 0};
-    struct options o = {.command = COMMAND_HELP};
-    int status = collect(&a, argc, argv, why);
-    if (status == RELAY_OK && (a.is_help || a.is_version)) {
-        *out = o;
-        out->command = a.is_help ? COMMAND_HELP : COMMAND_VERSION;
+/* TOPIC [DATA], or with lines TOPIC [FILE]...; no TOPIC where -t gave some or each line may. */
+static int read_publish_words(struct reader *r) {
+    const char **words = r->words;
+    size_t count = r->words_count;
+    bool is_whole = r->o.input == INPUT_WHOLE;
+    if (r->o.topics_count == 0 && r->o.input != INPUT_NDJSON) {
+        if (count == 0)
+            return refuse_missing(r, "topic");
+        r->o.topics[r->o.topics_count++] = *words++;
+        count--;
+    }
+    if (!is_whole) {
+        r->o.files_count = count;
+        memcpy(r->o.files, words, count * sizeof(*words));
         return RELAY_OK;
     }
+    if (count > 1)
+        return refuse(r, "there are too many arguments: data with spaces needs quotes, and several "
+                         "topics are -t TOPIC each");
+    r->o.data = count == 1 && strcmp(words[0], "-") != 0 ? words[0] : NULL;
+    return RELAY_OK;
+}
+
+static int read_words(struct reader *r) {
+    const struct command_row *command = r->command;
+    bool is_topics = command->words == WORDS_TOPICS;
+    const char **list = is_topics ? r->o.topics : r->o.files;
+    size_t *count = is_topics ? &r->o.topics_count : &r->o.files_count;
+    if (command->words == WORDS_PUBLISH)
+        return read_publish_words(r);
+    if (r->words_count > command->words_max) {
+        buf_printf(r->why, "there are too many arguments: sse-publish %s %s", command->name,
+                   command->synopses[0] != NULL ? command->synopses[0] : "takes none");
+        return RELAY_EINVAL;
+    }
+    memcpy(list + *count, r->words, r->words_count * sizeof(*list));
+    *count += r->words_count;
+    if (is_topics && *count == 0 && command->topic != NULL)
+        list[(*count)++] = command->topic;
+    if (*count < command->words_min)
+        return refuse_missing(r, is_topics ? "topic" : "file");
+    return RELAY_OK;
+}
+
+static int check_topics(struct reader *r) {
+    if (r->o.topics_count > TOPICS_MAX)
+        return refuse(r, "there are more than 256 topics");
+    for (size_t i = 0; i < r->o.topics_count; i++) {
+        const char *topic = r->o.topics[i];
+        const char *wrong = topic_check(topic, strlen(topic));
+        for (size_t k = 0; k < i && wrong == NULL; k++)
+            wrong = strcmp(r->o.topics[k], topic) == 0 ? "is given twice" : NULL;
+        if (wrong != NULL)
+            return refuse_named(r, "the topic", topic, wrong);
+    }
+    return RELAY_OK;
+}
+
+/* ---- what does not go together ---- */
+
+static int check_kept(struct reader *r) {
+    bool is_many = r->o.input != INPUT_WHOLE;
+    if (r->o.is_live && (is_given(r, "history") || is_given(r, "ttl") || is_given(r, "key") ||
+                         is_given(r, "wait-replicas")))
+        return refuse(r, "--live events are not stored: --history, --ttl, --key and "
+                         "--wait-replicas do not go with them");
+    if (r->o.is_live)
+        r->o.history = r->o.ttl_ms = 0;
+    if (is_many && r->o.key != NULL && strlen(r->o.key) > PUBLISH_KEY_MAX_BYTES - LINE_DIGITS)
+        return refuse_named(r, "--key", r->o.key,
+                            "is longer than 236 bytes, which leave room for the number of a line");
+    return RELAY_OK;
+}
+
+static bool reads_standard_input(const struct options *o) {
+    bool is_named = false;
+    for (size_t i = 0; i < o->files_count; i++)
+        is_named = is_named || strcmp(o->files[i], "-") == 0;
+    return is_named || o->files_count == 0;
+}
+
+/* Of publish: what is for many events, and there is one. */
+static int check_many(struct reader *r) {
+    static const char *const of_input[] = {"on-error", "resume-from"};
+    static const char *const of_many[] = {"rate", "count"};
+    bool is_many = r->o.input != INPUT_WHOLE;
+    for (size_t i = 0; i < 2 && !is_many; i++) {
+        if (!is_given(r, of_input[i]))
+            continue;
+        buf_printf(r->why, "--%s goes with --lines or --ndjson", of_input[i]);
+        return RELAY_EINVAL;
+    }
+    for (size_t i = 0; i < 2 && !is_many && r->o.repeat == 1; i++) {
+        if (!is_given(r, of_many[i]))
+            continue;
+        buf_printf(r->why, "--%s goes with --lines, --ndjson or --repeat", of_many[i]);
+        return RELAY_EINVAL;
+    }
+    if (is_many && r->o.repeat > 1 && reads_standard_input(&r->o))
+        return refuse(r, "--repeat needs files: lines of standard input can be read once only");
+    return RELAY_OK;
+}
+
+static int check_together(struct reader *r) {
+    struct options *o = &r->o;
+    int status = check_kept(r);
+    if (status == RELAY_OK && o->command == COMMAND_PUBLISH)
+        status = check_many(r);
+    const char *wrong = o->data != NULL ? data_check(o->data, strlen(o->data)) : NULL;
+    if (status == RELAY_OK && wrong != NULL) {
+        buf_printf(r->why, "DATA %s", wrong);
+        return RELAY_EINVAL;
+    }
+    if (status == RELAY_OK && o->is_quiet && o->output == OUTPUT_JSON)
+        return refuse(r, "--quiet prints nothing, so --output json does not go with it");
+    if (status == RELAY_OK && is_given(r, "since") && is_given(r, "last"))
+        return refuse(r, "--since and --last do not go together: each says where to begin");
+    return status;
+}
+
+/* Those who read print JSON whichever way it was asked for. */
+static void settle_json(struct options *o) {
+    bool is_reader = o->command == COMMAND_TAIL || o->command == COMMAND_HISTORY ||
+                     o->command == COMMAND_TOPICS || o->command == COMMAND_DOCTOR;
+    if (is_reader && (o->is_json || o->output == OUTPUT_JSON)) {
+        o->is_json = true;
+        o->output = OUTPUT_JSON;
+    }
+}
+
+/* ---- all of it ---- */
+
+static int read_all(struct reader *r, int argc, char **argv, options_env env) {
+    int status = collect(r, argc, argv);
+    if (status != RELAY_OK)
+        return status;
+    read_command(r);
+    if (is_question(r, &status))
+        return status;
+    status = read_options(r, env);
     if (status == RELAY_OK)
-        status = read_words(&o, &a, why);
-    o.event = a.event;
-    o.prefix = a.prefix != NULL ? a.prefix : "sse";
-    o.is_quiet = a.is_quiet;
-    if (status == RELAY_OK && a.retry != NULL)
-        status = read_retry(&o, a.retry, why);
-    if (status == RELAY_OK && a.every != NULL)
-        status = read_every(&o, a.every, why);
+        status = read_words(r);
     if (status == RELAY_OK)
-        status = read_durable(&o, &a, why);
+        status = check_topics(r);
     if (status == RELAY_OK)
-        status = check_event(&o, why);
+        status = check_together(r);
+    settle_json(&r->o);
+    return status;
+}
+
+int options_read(struct options *out, int argc, char **argv, options_env env, struct buf *why) {
+    size_t room = (size_t)argc + 1; /* a default topic, too */
+    const char **words = mem_zalloc(room * sizeof(*words));
+    struct reader r = {.words = words, .why = why};
+    r.given = mem_zalloc(room * sizeof(*r.given));
+    r.o.topics = mem_zalloc(room * sizeof(*r.o.topics));
+    r.o.files = mem_zalloc(room * sizeof(*r.o.files));
+    int status = read_all(&r, argc, argv, env);
     if (status == RELAY_OK)
-        status = read_redis(&o, a.redis, redis_url, why);
-    if (status == RELAY_OK)
-        *out = o;
+        *out = r.o;
+    else
+        options_fini(&r.o);
+    free(r.given);
+    free(words);
     return status;
 }
 
 void options_fini(struct options *o) {
+    free(o->topics);
+    free(o->files);
     redis_url_fini(&o->redis);
-}
-
-const char *options_help(void) {
-    return "Publishes events through Redis to every client of every relay.\n"
-           "\n"
-           "  sse-publish [OPTIONS] TOPIC [DATA]     one event; data from standard input\n"
-           "                                         without DATA, or where it is -\n"
-           "  sse-publish [OPTIONS] --lines TOPIC    one event for each line of standard input\n"
-           "  sse-publish [OPTIONS] clock [TOPIC]    the time (UTC), every second, into \"time\"\n"
-           "  sse-publish [OPTIONS] letters [TOPIC]  random letters, twice a second, into "
-           "\"letters\"\n"
-           "\n"
-           "  --event NAME    the event's name; none makes it a \"message\" in EventSource\n"
-           "  --retry TIME    how long a client waits before it reconnects: 100ms to 1h\n"
-           "  --history N     how many events of the topic are kept for clients that come back:\n"
-           "                  1000 by default, 100 for clock and letters\n"
-           "  --ttl TIME      for how long they are kept; 1h by default, at most 7d unless the\n"
-           "                  relays were told otherwise\n"
-           "  --key KEY       publishing again with the same key within 5 minutes is no second\n"
-           "                  event; with --lines, line n has the key KEY:n\n"
-           "  --wait-replicas N  an event is published once N replicas of Redis have it\n"
-           "  --live          do not store the event: who is not connected misses it\n"
-           "  --redis URL     redis://[[user]:password@]host[:port][/db] or unix:/path; by\n"
-           "                  default $REDIS_URL (which keeps a password out of the list of\n"
-           "                  processes), else redis://127.0.0.1:6379\n"
-           "  --prefix NAME   what the relays were given as --prefix; sse by default\n"
-           "  --every TIME    the pace of clock and letters: 1ms to 24h\n"
-           "  -q, --quiet     do not say what was published\n"
-           "  --              what follows is no option and no command\n"
-           "  -h, --help      print this; --version prints the version\n"
-           "\n"
-           "TIME is a number with its unit: ms, s, m, h or d.\n"
-           "Of all of standard input as one event, one line end at the end is not data.\n"
-           "\n"
-           "Exit codes: 0 Redis has it; 1 Redis or its replicas do not; 2 wrong use or data that "
-           "cannot be an\n"
-           "event; 3 Redis cannot be reached, or was lost before it answered.\n";
 }

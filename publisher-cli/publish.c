@@ -3,11 +3,11 @@
 
 #include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "publisher-cli/source.h"
+#include "publisher-cli/terminal.h"
 #include "publisher-cli/writer.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
@@ -51,22 +51,6 @@ struct sent {
     size_t bytes;    /* of its data */
 };
 
-static void complain(struct run *run, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void complain(struct run *run, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fputs("sse-publish: ", run->err);
-    vfprintf(run->err, format, args);
-    fputc('\n', run->err);
-    va_end(args);
-}
-
-static const char *plural(uint64_t n) {
-    return n == 1 ? "" : "s";
-}
-
 /* ---- the end ---- */
 
 static void close_all(struct run *run) {
@@ -104,9 +88,9 @@ static void on_signal(uv_signal_t *handle, int signum) {
 
 /* What Redis counts are its own subscribers: a relay is one, however many clients it has. */
 static void say_published(struct run *run, size_t bytes, const struct outcome *outcome) {
-    const char *topic = run->options->topic;
+    const char *topic = run->options->topics[0];
     long long subscribers = outcome->subscribers;
-    if (run->options->is_quiet || run->options->command == COMMAND_LINES)
+    if (run->options->is_quiet || run->options->input == INPUT_LINES)
         return;
     if (outcome->id == NULL)
         fprintf(run->out, "published to %s: %zu byte%s, %lld Redis subscriber%s\n", topic, bytes,
@@ -126,7 +110,7 @@ static bool is_done(struct run *run, const struct outcome *outcome) {
     int id_len = (int)outcome->id_len;
     bool is_first = run->exit_code == EXIT_PUBLISHED;
     if (!outcome->announced && is_first)
-        complain(run,
+        complain(run->err,
                  "the event is stored as %.*s, but this Redis user may not publish on the topic's "
                  "channel, so subscribers see it only with a later event; do not publish it again",
                  id_len, outcome->id);
@@ -136,11 +120,11 @@ static bool is_done(struct run *run, const struct outcome *outcome) {
         char known[32] = "an unknown number";
         if (outcome->replicas >= 0)
             snprintf(known, sizeof(known), "%lld", outcome->replicas);
-        complain(run, "the event is stored as %.*s, but %s of %u replicas have it after %d s; %s",
-                 id_len, outcome->id, known, o->wait_replicas, WRITER_WAIT_MS / 1000,
-                 o->key != NULL
-                     ? "a retry with the same --key is safe"
-                     : "a retry would publish it twice, unless both have the same --key");
+        complain(
+            run->err, "the event is stored as %.*s, but %s of %u replicas have it after %d s; %s",
+            id_len, outcome->id, known, o->wait_replicas, WRITER_WAIT_MS / 1000,
+            o->key != NULL ? "a retry with the same --key is safe"
+                           : "a retry would publish it twice, unless both have the same --key");
         return false;
     }
     return true;
@@ -187,10 +171,10 @@ static void on_outcome(void *arg, const struct outcome *outcome) {
 /* The data breaks a rule, @wrong says which. */
 static void refuse_item(struct run *run, const struct source_item *item, const char *wrong) {
     if (item->line > 0)
-        complain(run, "%s %" PRIu64 " %s; it is not published, and nothing that follows it is",
+        complain(run->err, "%s %" PRIu64 " %s; it is not published, and nothing that follows it is",
                  item->where, item->line, wrong);
     else
-        complain(run, "%s %s; nothing is published", item->where, wrong);
+        complain(run->err, "%s %s; nothing is published", item->where, wrong);
     stop(run, EXIT_USAGE);
 }
 
@@ -238,7 +222,7 @@ static void pump(struct run *run) {
             stop(run, EXIT_PUBLISHED);
             break;
         case SOURCE_FAILED:
-            complain(run, "cannot read standard input: %s", item.why);
+            complain(run->err, "cannot read standard input: %s", item.why);
             stop(run, EXIT_USAGE);
             break;
         }
@@ -254,7 +238,7 @@ static void on_wake(void *arg) {
 static void on_up(void *arg) {
     struct run *run = arg;
     if (run->has_been_up)
-        complain(run, "connected to Redis again");
+        complain(run->err, "connected to Redis again");
     run->has_been_up = true;
     writer_up(&run->writer);
 }
@@ -265,7 +249,7 @@ static void on_ready(void *arg) {
 
 static void on_refused(void *arg, const char *why) {
     struct run *run = arg;
-    complain(run, "Redis at %s refused to tell its run_id, which durable events need: %s",
+    complain(run->err, "Redis at %s refused to tell its run_id, which durable events need: %s",
              run->address.data, why);
     stop(run, EXIT_REFUSED);
 }
@@ -277,17 +261,17 @@ static void on_down(void *arg, bool was_ready, int status, const char *why) {
     if (run->is_stopping && run->is_endless) {
         close_all(run);
     } else if (was_ready && run->is_endless) {
-        complain(run, "lost Redis at %s: %s; connecting again", address, why);
+        complain(run->err, "lost Redis at %s: %s; connecting again", address, why);
     } else if (was_ready) {
-        complain(run, "lost Redis at %s: %s", address, why);
+        complain(run->err, "lost Redis at %s: %s", address, why);
         stop(run, EXIT_UNREACHABLE);
     } else if (run->has_been_up) {
         return; /* it was said that the connection is lost */
     } else if (status == RELAY_EREMOTE) {
-        complain(run, "Redis at %s refused the connection: %s", address, why);
+        complain(run->err, "Redis at %s refused the connection: %s", address, why);
         stop(run, EXIT_REFUSED);
     } else {
-        complain(run, "cannot reach Redis at %s: %s; --redis or REDIS_URL says where it is",
+        complain(run->err, "cannot reach Redis at %s: %s; --redis or REDIS_URL says where it is",
                  address, why);
         stop(run, EXIT_UNREACHABLE);
     }
@@ -309,7 +293,7 @@ static struct source *open_source(struct run *run, uv_loop_t *loop, int in_fd) {
     default:
         if (o->data != NULL)
             return source_text_new(o->data, on_wake, run);
-        return source_input_new(loop, in_fd, o->command == COMMAND_LINES, on_wake, run);
+        return source_input_new(loop, in_fd, o->input == INPUT_LINES, on_wake, run);
     }
 }
 
@@ -321,11 +305,11 @@ static void watch_signal(struct run *run, uv_loop_t *loop, uv_signal_t *handle, 
 
 /* What became of the events, as far as it was not said. */
 static void report(struct run *run) {
-    bool is_lines = run->options->command == COMMAND_LINES;
+    bool is_lines = run->options->input == INPUT_LINES;
     if (is_lines && !run->options->is_quiet) {
         fprintf(run->out, "published to %s: %" PRIu64 " event%s, %" PRIu64 " byte%s",
-                run->options->topic, run->published, plural(run->published), run->published_bytes,
-                plural(run->published_bytes));
+                run->options->topics[0], run->published, plural(run->published),
+                run->published_bytes, plural(run->published_bytes));
         if (run->last_id.len > 0)
             fprintf(run->out, ", last id %s", run->last_id.data);
         if (run->duplicates > 0)
@@ -334,20 +318,20 @@ static void report(struct run *run) {
         fflush(run->out);
     }
     if (run->first_refused > 0 && is_lines)
-        complain(run,
+        complain(run->err,
                  "Redis refused line %" PRIu64 ": %s; of the %" PRIu64 " lines that were sent "
                  "behind it, %" PRIu64 " are published",
                  run->first_refused, run->refusal, run->sent - run->first_refused,
                  run->published - (run->first_refused - 1));
     else if (run->first_refused > 0)
-        complain(run, "Redis refused: %s", run->refusal);
+        complain(run->err, "Redis refused: %s", run->refusal);
     if (run->lost > 0 && is_lines)
-        complain(run,
+        complain(run->err,
                  "lines %" PRIu64 " to %" PRIu64 " may be published or not: their answers were "
                  "lost; what follows them is not",
                  run->sent - run->lost + 1, run->sent);
     else if (run->lost > 0 && !run->is_endless)
-        complain(run, "the event may be published or not: its answer was lost");
+        complain(run->err, "the event may be published or not: its answer was lost");
 }
 
 int publish_run(const struct options *o, uv_loop_t *loop, int in_fd, FILE *out, FILE *err) {

@@ -12,15 +12,10 @@
 #include <stdio.h>
 #include <uv.h>
 
+#include "publisher-cli/exit.h"
 #include "publisher-cli/options.h"
 
-enum {
-    EXIT_PUBLISHED = 0,
-    EXIT_REFUSED = 1,     /* by Redis */
-    EXIT_USAGE = 2,       /* the arguments, or data that cannot be an event */
-    EXIT_UNREACHABLE = 3, /* no Redis, or none any more */
-    EXIT_SIGNAL = 128     /* plus the number of the signal that cut the input short */
-};
+enum { EXIT_PUBLISHED = EXIT_DONE };
 
 /* Publish what @o asks for, reading from @in_fd, saying what was published on @out and what went
  * wrong on @err. Runs @loop until nothing of the run is left in it. Returns the exit code. */

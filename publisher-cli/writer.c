@@ -35,7 +35,7 @@ void writer_init(struct writer *w, const struct options *options, struct redis_c
                          .on_refused = on_refused,
                          .arg = arg};
     rng_init(&w->rng);
-    names_channel(&w->channel, options->prefix, options->topic, strlen(options->topic));
+    names_channel(&w->channel, options->prefix, options->topics[0], strlen(options->topics[0]));
 }
 
 void writer_fini(struct writer *w) {
@@ -193,7 +193,7 @@ static void make_key(struct writer *w, uint64_t line) {
 static void make_command(struct writer *w, const struct event *event, uint64_t line,
                          struct publish_command *command) {
     const struct options *o = w->options;
-    const struct publish_topic topic = {o->topic, strlen(o->topic)};
+    const struct publish_topic topic = {o->topics[0], strlen(o->topics[0])};
     char birth[BIRTH_DIGITS + 1];
     rng_hex(&w->rng, birth, BIRTH_DIGITS);
     struct publish_request request = {.prefix = o->prefix,

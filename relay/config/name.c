@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "relay/base/near.h"
 #include "relay/config/table.h"
 
 static const char env_prefix[] = CONFIG_ENV_PREFIX;
@@ -58,44 +59,17 @@ static bool normalise(const char *name, char out[NAME_LIMIT]) {
     return true;
 }
 
-static size_t least(size_t a, size_t b, size_t c) {
-    size_t ab = a < b ? a : b;
-    return ab < c ? ab : c;
-}
-
-/* How many bytes must be inserted, deleted or replaced to get from @a to @b (Levenshtein), both
- * shorter than NAME_LIMIT. */
-static size_t distance(const char *a, const char *b) {
-    size_t row[NAME_LIMIT];
-    size_t len = strlen(b);
-    for (size_t j = 0; j <= len; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= len; j++) {
-            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = least(replaced, row[j] + 1, row[j - 1] + 1);
-        }
-    }
-    return row[len];
-}
-
 const struct option *option_find_near(const char *name, enum option_source source) {
     char wanted[NAME_LIMIT];
     size_t len;
+    struct near near;
     const struct option *nearest = NULL;
     const struct option *table = option_table(&len);
     if (!normalise(name, wanted))
         return NULL;
-    size_t best = strlen(wanted) / 3 + 1; /* a third of it may be wrong */
-    for (const struct option *o = table; o < table + len; o++) {
-        size_t d = may_come_from(o, source) ? distance(wanted, o->name) : best;
-        if (d < best) {
-            best = d;
+    near_init(&near, wanted);
+    for (const struct option *o = table; o < table + len; o++)
+        if (may_come_from(o, source) && near_try(&near, o->name))
             nearest = o;
-        }
-    }
     return nearest;
 }

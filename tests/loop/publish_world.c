@@ -62,14 +62,21 @@ void publish_world_serve(struct publish_world *w, const struct peer_step *first,
     w->has_peer = true;
 }
 
+static const char *no_environment(const char *name) {
+    (void)name;
+    return NULL;
+}
+
 int publish_world_run(struct publish_world *w, const char *url, const char *const *arguments) {
-    char *argv[ARGUMENTS_MAX + 2] = {(char *)"sse-publish"};
+    char *argv[ARGUMENTS_MAX + 4] = {(char *)"sse-publish"};
     int argc = 1;
     struct options o;
     struct buf why = BUF_INIT;
     for (; arguments[argc - 1] != NULL; argc++)
         argv[argc] = (char *)arguments[argc - 1];
-    if (options_read(&o, argc, argv, url, &why) != RELAY_OK)
+    argv[argc++] = (char *)"--redis";
+    argv[argc++] = (char *)url;
+    if (options_read(&o, argc, argv, no_environment, &why) != RELAY_OK)
         fail_msg("%s", why.data);
     int code = publish_run(&o, &w->loop, w->in_fd, w->out, w->err);
     fflush(w->out);

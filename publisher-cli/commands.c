@@ -1,0 +1,121 @@
+/* The table of commands; see table.h. */
+#include <string.h>
+#include <unistd.h>
+
+#include "publisher-cli/publish.h"
+#include "publisher-cli/table.h"
+#include "publisher-cli/terminal.h"
+#include "relay/wire/publish.h"
+
+enum { ENDLESS_HISTORY = 100, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };
+
+/* Until these are there, they are refused rather than left out in silence. */
+static bool is_ahead(const struct options *o) {
+    bool reads_files = o->files_count > 1 || (o->files_count == 1 && strcmp(o->files[0], "-") != 0);
+    return reads_files || o->topics_count > 1 || o->input == INPUT_NDJSON || o->rate > 0 ||
+           o->count > 0 || o->repeat > 1 || o->resume_from > 0 || o->on_error != ON_ERROR_STOP ||
+           o->is_json || o->output != OUTPUT_TEXT;
+}
+
+static int run_publish(const struct options *o, uv_loop_t *loop, FILE *out, FILE *err) {
+    if (is_ahead(o)) {
+        complain(err, "several topics, files, --ndjson, --rate, --count, --repeat, --on-error, "
+                      "--resume-from, --json and --output are not supported yet");
+        return EXIT_USAGE;
+    }
+    return publish_run(o, loop, STDIN_FILENO, out, err);
+}
+
+static const struct command_row rows[] = {
+    {.command = COMMAND_PUBLISH,
+     .name = "publish",
+     .synopses = {"TOPIC [DATA]", "-t TOPIC... [DATA]", "--lines TOPIC [FILE]...",
+                  "--ndjson [FILE]..."},
+     .summary = "publish an event, or one for each line (the default)",
+     .prose =
+         "Publishes DATA, or all of standard input (without the line end at its end) where there "
+         "is "
+         "none or it is `-`. With `--lines` and `--ndjson` it publishes one event for each line of "
+         "the files, or of standard input.\n\n"
+         "An event is durable unless `--live` is given: it is stored in its topic's log before "
+         "Redis "
+         "answers and has an id, so that a client that was away gets it when it comes back.",
+     .examples = {{"sse-publish news 'It works'", "an event; prints its id"},
+                  {"date | sse-publish news --event tick", "data from a pipe"},
+                  {"sse-publish -t eu -t us 'to both'", "an event in each topic"},
+                  {"sse-publish --key order-42 orders paid", "once, however often it is sent"},
+                  {"tail -f app.log | sse-publish --lines log", "an event for each line"},
+                  {"sse-publish --ndjson --rate 5k/s events.ndjson", "a file, at a pace"},
+                  {"sse-publish -- clock tick", "a topic that is called like a command"}},
+     .examples_common = 5,
+     .words = WORDS_PUBLISH,
+     .history = PUBLISH_HISTORY_DEFAULT,
+     .run = run_publish},
+    {.command = COMMAND_CLOCK,
+     .name = "clock",
+     .synopses = {"[TOPIC]"},
+     .summary = "publish the time (UTC), every second, into \"time\"",
+     .prose =
+         "Publishes the time (UTC, RFC 3339) into TOPIC, or into `time`, at once and then once "
+         "every `--every`, until it is interrupted. A lost connection is made again; moments "
+         "that passed meanwhile are left out.",
+     .examples = {{"sse-publish clock --every 250ms ticks", "four times a second"}},
+     .words = WORDS_TOPICS,
+     .words_max = 1,
+     .topic = "time",
+     .every_ms = CLOCK_EVERY_MS,
+     .history = ENDLESS_HISTORY,
+     .run = run_publish},
+    {.command = COMMAND_LETTERS,
+     .name = "letters",
+     .synopses = {"[TOPIC]"},
+     .summary = "publish random letters, twice a second, into \"letters\"",
+     .prose = "As `clock`, with a random letter as data, into `letters`.",
+     .examples = {{"sse-publish letters --live --count 10", "ten letters, not stored"}},
+     .words = WORDS_TOPICS,
+     .words_max = 1,
+     .topic = "letters",
+     .every_ms = LETTERS_EVERY_MS,
+     .history = ENDLESS_HISTORY,
+     .run = run_publish},
+    {.command = COMMAND_HELP,
+     .name = "help",
+     .synopses = {"[COMMAND]"},
+     .summary = "say what a command does and which options it takes",
+     .prose = "Says what COMMAND does and which options it takes; without, what there is. "
+              "`sse-publish COMMAND --help` says the same.",
+     .words = WORDS_COMMAND},
+};
+
+static const struct exit_row exits[] = {
+    {"0", "All of it is done. `clock` and `letters` end so after a signal, too."},
+    {"1", "Redis was reached and refused (a password, a right, no memory, a key that was used for "
+          "something else), or too few replicas have the event; some lines were not published; a "
+          "relay refused."},
+    {"2", "Wrong arguments, or data that cannot be an event: not UTF-8, or more than 1 MiB."},
+    {"3", "Redis, or the relay, cannot be reached, or was lost and did not come back in time."},
+    {"128+n", "Signal n came before the end, such as 130 for Ctrl-C."},
+    {NULL, NULL}};
+
+const struct exit_row *exit_rows(void) {
+    return exits;
+}
+
+const struct command_row *command_rows(size_t *len) {
+    *len = sizeof(rows) / sizeof(rows[0]);
+    return rows;
+}
+
+const struct command_row *command_row_named(const char *name) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+const struct command_row *command_row_of(enum command command) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].command == command)
+            return &rows[i];
+    return NULL;
+}
