@@ -387,14 +387,16 @@ def test_the_autoscalers_metric_exists(chart):
     assert f'"{metric.removeprefix("sse_relay_")}"' in sources
 
 
-def test_alerts_come_from_the_observability_room(chart):
-    alerts = CHART / "files/alerts.yml"
+def test_alerts_come_from_the_observability_room(chart, tmp_path):
+    source = ROOT / "deploy/observability/prometheus/alerts.yml"
     run = chart.try_render({"prometheusRule": {"enabled": True}})
-    if not alerts.exists():
+    if not source.exists():
         assert run.returncode != 0 and "files/alerts.yml" in run.stderr
         return
-    assert run.returncode == 0, run.stderr
-    assert objects(run.stdout)["PrometheusRule", "sse-relay"]["spec"] == yaml.safe_load(alerts.read_text())
+    assert run.returncode == 0, f"{CHART}/files/alerts.yml has to be a link to {source}: {run.stderr}"
+    assert objects(run.stdout)["PrometheusRule", "sse-relay"]["spec"] == yaml.safe_load(source.read_text())
+    code, said = validate(tmp_path, run.stdout)
+    assert code == 0, said
 
 
 def test_the_table_of_values_is_up_to_date():
