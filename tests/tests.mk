@@ -13,7 +13,7 @@ TEST_LIBS := $(BUILD)/libpublish.a $(BUILD)/librelay.a
 
 # Figures and a browser tell nothing more about a sanitized relay than the e2e tests do, and take long.
 # In this order: the benchmark's load leaves ports in TIME_WAIT, which others would be refused.
-PYTEST_DIRS  := tests/lint tests/e2e $(if $(SANITIZE),,tests/browser tests/bench)
+PYTEST_DIRS  := tests/lint tests/e2e $(if $(SANITIZE),,tests/deploy tests/browser tests/bench)
 PYTEST_FILES := $(foreach dir,$(PYTEST_DIRS),$(sort $(wildcard $(dir)/test_*.py)))
 
 # The interpreter that has pytest, which need not be the first in PATH.
