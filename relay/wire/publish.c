@@ -58,6 +58,11 @@ static void put_number(struct arguments *a, uint64_t value, uint64_t value_if_0)
     end_argument(a);
 }
 
+static void put_event(struct arguments *a, const struct event *event) {
+    envelope_encode_json(&a->bytes, event);
+    end_argument(a);
+}
+
 static void put_keys(struct arguments *a, const struct publish_request *r, const char *tag) {
     bool is_once = r->key != NULL && r->topics_count > 0;
     put_number(a, 1 + 2 * r->topics_count + is_once, 0);
@@ -83,9 +88,10 @@ static void put_values(struct arguments *a, const struct publish_request *r) {
     put_number(a, r->memory_ms, PUBLISH_MEMORY_DEFAULT_MS);
     put_number(a, r->ttl_ms, PUBLISH_TTL_DEFAULT_MS);
     put_number(a, r->history, PUBLISH_HISTORY_DEFAULT);
-    if (r->topics_count > 0)
-        envelope_encode_json(&a->bytes, &r->event);
-    end_argument(a);
+    if (r->topics_count > 0 && r->items == NULL)
+        put_event(a, &r->event);
+    else
+        put_text(a, "");
     if (r->key != NULL && r->topics_count > 0)
         put_number(a, r->key_ttl_ms, PUBLISH_KEY_TTL_DEFAULT_MS);
     else
@@ -94,10 +100,17 @@ static void put_values(struct arguments *a, const struct publish_request *r) {
         names_channel(&a->bytes, r->prefix, r->topics[i].name, r->topics[i].len);
         end_argument(a);
     }
+    for (size_t i = 0; r->items != NULL && i < r->items_count; i++) {
+        assert(r->items[i].topic < r->topics_count);
+        put_number(a, r->items[i].topic + 1, 0);
+        put_event(a, &r->items[i].event);
+    }
 }
 
 void publish_command_init(struct publish_command *c, const struct publish_request *request) {
-    size_t room = 12 + 3 * request->topics_count;
+    assert(request->items == NULL ||
+           (request->items_count > 0 && request->items_count <= PUBLISH_ITEMS_MAX));
+    size_t room = 12 + 3 * request->topics_count + 2 * request->items_count;
     struct arguments a = {.bytes = BUF_INIT, .ends = mem_zalloc(room * sizeof(*a.ends))};
     put_text(&a, ""); /* the command and the script's place */
     put_text(&a, "");

@@ -3,9 +3,9 @@
  *
  * This is text and bytes only: whoever has a connection sends publish_command's arguments and hands
  * Redis's words back. The script keeps the domain's clock, appends each event to its topic's log
- * linked to the one before it, and publishes it on the topic's channel; it checks all it can before
- * its first write, since scripts do not roll back. Called with no topics it only makes sure that
- * the clock exists and belongs to this run of Redis.
+ * linked to the one before it, and publishes it on the topic's channel, one event or many; it
+ * checks all it can before its first write, since scripts do not roll back. Called with no topics
+ * it only makes sure that the clock exists and belongs to this run of Redis.
  *
  * Sending: SCRIPT LOAD publish_script() once per connection and give the hash that it answers to
  * publish_command_use_sha(); on PUBLISH_NOSCRIPT (SCRIPT FLUSH, a restart), send the command once
@@ -27,12 +27,20 @@ enum {
     PUBLISH_MEMORY_DEFAULT_MS = 7 * 24 * 3600 * 1000,
     PUBLISH_KEY_TTL_DEFAULT_MS = 5 * 60 * 1000,
     PUBLISH_KEY_MAX_BYTES = 256,
+    PUBLISH_ITEMS_MAX = 256, /* keeps Redis from others for a millisecond or two */
+    PUBLISH_ITEMS_MAX_BYTES = 256 * 1024,
     PUBLISH_SHA_BYTES = 40
 };
 
 struct publish_topic {
     const char *name;
     size_t len;
+};
+
+/* One event of many in one call. */
+struct publish_item {
+    size_t topic;       /* which one of the request's topics */
+    struct event event; /* checked */
 };
 
 /* One publish. Everything is borrowed, and may go once the command is made. What was left 0 or NULL
@@ -43,9 +51,13 @@ struct publish_request {
     const struct publish_topic *topics; /* each one passed topic_check(); each one named once */
     size_t topics_count;                /* 0: the clock alone; event and key play no part then */
     struct event event;                 /* checked; each topic gets it with an id of its own */
-    uint64_t history; /* how many events the log keeps, to PUBLISH_HISTORY_MAX; or a few more */
-    uint64_t ttl_ms;  /* how long; at most the domain's memory */
-    const char *key;  /* makes a retry harmless; passed publish_key_check(); NULL: none */
+    const struct publish_item *items; /* NULL: event; else these instead of it, in this order, each
+                                         with an id of its own */
+    size_t items_count; /* up to PUBLISH_ITEMS_MAX, of PUBLISH_ITEMS_MAX_BYTES in all unless it is
+                           one: more at once is more than a subscriber's buffer in Redis may hold */
+    uint64_t history;   /* how many events the log keeps, to PUBLISH_HISTORY_MAX; or a few more */
+    uint64_t ttl_ms;    /* how long; at most the domain's memory */
+    const char *key;    /* makes a retry harmless; passed publish_key_check(); NULL: none */
     size_t key_len;
     uint64_t key_ttl_ms;
     uint64_t memory_ms; /* of a domain that is new; an older one keeps what it was born with */
@@ -84,7 +96,8 @@ struct publish_answer {
     bool announced; /* else the channels could not be published on (an ACL): stored, and subscribers
                        learn of it with the next event that is announced */
     bool duplicate; /* of the same key: these are the ids of the first time, nothing was done now */
-    size_t ids_count; /* one per topic, in their order; with no topics, one: the clock's position */
+    size_t ids_count; /* one per item, else one per topic, in their order; with no topics, one: the
+                         clock's position */
     const char *ids;  /* their texts with one space between them, borrowed from the answer */
     size_t ids_len;
 };

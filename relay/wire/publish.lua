@@ -2,16 +2,40 @@
 --
 -- KEYS  clock, then log and last of each topic, then once where there is an idempotency key
 -- ARGV  birth, run, memory ms, time to live ms, history, the event's JSON, the key's time to live
---       ms or '', then the channel of each topic
+--       ms or '', then the channel of each topic; where the event's JSON is '', then many events:
+--       of each the number of its topic, from 1, and its JSON
 --
 -- The answer is `<announced> <duplicate> <id> ...`; with no topics the id is the clock's position.
 -- The first write is one that Redis refuses when it is out of memory; by then every key was looked
 -- at (XADD looks at the log itself), so that none of a wrong type ends the script half-way. ms and
 -- seq stay two numbers, since a double holds no more, and what Redis gets is text, since it formats
 -- numbers slowly.
-local call, sub, format = redis.call, string.sub, string.format
+local call, sub, format, char = redis.call, string.sub, string.format, string.char
 local json, key_ttl = ARGV[6], ARGV[7]
-local topics = #ARGV - 7
+local topics = (#KEYS - 2 + #KEYS % 2) / 2
+local events, numbers = topics, {} -- of topics, by their text
+if json == '' and topics > 0 then
+  events = math.floor((#ARGV - 7 - topics) / 2)
+  for i = 1, topics do numbers[tostring(i)] = i end
+  for i = 1, events do
+    if not numbers[ARGV[6 + topics + 2 * i]] then
+      return redis.error_reply('ERR event ' .. i .. ' is of no topic that was named')
+    end
+  end
+  if events < 1 or not string.find(ARGV[4] .. ARGV[5], '^%d+$') then
+    return redis.error_reply('ERR no event, or no number where there has to be one')
+  end
+end
+
+local function base36(x)
+  local text = ''
+  repeat
+    local digit = x % 36
+    text = char(digit < 10 and digit + 48 or digit + 87) .. text
+    x = (x - digit) / 36
+  until x == 0
+  return text
+end
 
 local once, content
 if key_ttl ~= '' then
@@ -23,31 +47,11 @@ if key_ttl ~= '' then
       return redis.error_reply('SSECONFLICT the key was given to another publish')
     end
     call('PEXPIRE', once, key_ttl) -- a write, so that WAIT has something to wait for
-    return sub(given, 42, 43) .. '1' .. sub(given, 43)
+    local announced, place, seq = string.match(given, '([01]) (%S-%-)(%w+)', 42)
+    local ids = {}
+    for i = 1, events do ids[i] = place .. base36(tonumber(seq, 36) + i - 1) end
+    return announced .. ' 1 ' .. table.concat(ids, ' ')
   end
-end
-
-local function base36(x)
-  local digit = x % 36
-  local text = string.char(digit < 10 and digit + 48 or digit + 87)
-  if x < 36 then return text end
-  return base36((x - digit) / 36) .. text
-end
-
--- The same, at a third of the cost for times of 1972 to 2059, which have eight digits.
-local function base36_ms(x)
-  if x < 78364164096 or x >= 2821109907456 then return base36(x) end
-  local a, b, c, d, e, f, g
-  g = x % 36 x = (x - g) / 36
-  f = x % 36 x = (x - f) / 36
-  e = x % 36 x = (x - e) / 36
-  d = x % 36 x = (x - d) / 36
-  c = x % 36 x = (x - c) / 36
-  b = x % 36 x = (x - b) / 36
-  a = x % 36 x = (x - a) / 36
-  return string.char(x < 10 and x + 48 or x + 87, a < 10 and a + 48 or a + 87,
-    b < 10 and b + 48 or b + 87, c < 10 and c + 48 or c + 87, d < 10 and d + 48 or d + 87,
-    e < 10 and e + 48 or e + 87, f < 10 and f + 48 or f + 87, g < 10 and g + 48 or g + 87)
 end
 
 local time = call('TIME')
@@ -119,26 +123,51 @@ if topics > 0 then
   if now > ms then ms, seq, ms_text = now, -1, format('%d', now) end
 end
 
-local place = birth .. '.' .. (#epoch == 1 and epoch or base36(tonumber(epoch))) .. '.'
-  .. base36_ms(ms) .. '-'
+-- Times of 1972 to 2059 have eight digits: that loop unrolled is at a third of its cost.
+local at
+if ms < 78364164096 or ms >= 2821109907456 then
+  at = base36(ms)
+else
+  local x, a, b, c, d, e, f, g = ms
+  g = x % 36 x = (x - g) / 36
+  f = x % 36 x = (x - f) / 36
+  e = x % 36 x = (x - e) / 36
+  d = x % 36 x = (x - d) / 36
+  c = x % 36 x = (x - c) / 36
+  b = x % 36 x = (x - b) / 36
+  a = x % 36 x = (x - a) / 36
+  at = char(x < 10 and x + 48 or x + 87, a < 10 and a + 48 or a + 87,
+    b < 10 and b + 48 or b + 87, c < 10 and c + 48 or c + 87, d < 10 and d + 48 or d + 87,
+    e < 10 and e + 48 or e + 87, f < 10 and f + 48 or f + 87, g < 10 and g + 48 or g + 87)
+end
+local place = birth .. '.' .. (#epoch == 1 and epoch or base36(tonumber(epoch))) .. '.' .. at .. '-'
 
 -- A user may lack the right to publish on a channel: the event is stored then, and the caller told.
-local announced, ids = '1', ''
-if topics == 0 then ids = ' ' .. place .. base36(seq) end
-for i = 1, topics do
-  local log, prev = KEYS[2 * i], prevs[i]
+local announced, ids, lasts = '1', {}, {}
+if topics == 0 then ids[1] = place .. base36(seq) end
+for i = 1, events do
+  local topic, event = i, json
+  if json == '' then -- one of many
+    topic, event = numbers[ARGV[6 + topics + 2 * i]], ARGV[7 + topics + 2 * i]
+  end
+  local prev = lasts[topic] or prevs[topic]
   seq = seq + 1
   seq_text = format('%d', seq)
   local id = place .. (seq < 10 and seq_text or base36(seq))
   -- XADD trims by one thing at a time: by count, and at every tenth event or so by age.
   local by, limit = 'MAXLEN', ARGV[5]
-  if sub(time[2], -1) == '0' then by, limit = 'MINID', format('%d', math.max(0, ms - ARGV[4])) end
-  call('XADD', log, by, '~', limit, ms_text .. '-' .. seq_text, 'e', json, 'p', prev, 'g', epoch)
-  call('PEXPIRE', log, ARGV[4])
-  call('SET', KEYS[2 * i + 1], id, 'PX', memory)
-  local reply = redis.pcall('PUBLISH', ARGV[7 + i], 'sse1 ' .. id .. ' ' .. prev .. ' ' .. json)
+  if (time[2] + i) % 10 == 0 then by, limit = 'MINID', format('%d', math.max(0, ms - ARGV[4])) end
+  call('XADD', KEYS[2 * topic], by, '~', limit, ms_text .. '-' .. seq_text,
+    'e', event, 'p', prev, 'g', epoch)
+  local reply = redis.pcall('PUBLISH', ARGV[7 + topic], 'sse1 ' .. id .. ' ' .. prev .. ' ' .. event)
   if type(reply) == 'table' then announced = '0' end
-  ids = ids .. ' ' .. id
+  ids[i], lasts[topic] = id, id
+end
+for i = 1, topics do
+  if lasts[i] then
+    call('PEXPIRE', KEYS[2 * i], ARGV[4])
+    call('SET', KEYS[2 * i + 1], lasts[i], 'PX', memory)
+  end
 end
 
 if news then
@@ -146,5 +175,5 @@ if news then
   call('HSET', KEYS[1], unpack(news))
 end
 if topics > 0 or news then call('HSET', KEYS[1], 'ms', ms_text, 'seq', seq_text) end
-if once then call('SET', once, content .. ' ' .. announced .. ids, 'PX', key_ttl) end
-return announced .. ' 0' .. ids
+if once then call('SET', once, content .. ' ' .. announced .. ' ' .. ids[1], 'PX', key_ttl) end
+return announced .. ' 0 ' .. table.concat(ids, ' ')

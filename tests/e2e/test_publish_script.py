@@ -35,19 +35,21 @@ class Domain:
     def key(self, kind):
         return f"{self.prefix}:{{0}}:{kind}"
 
-    def __call__(self, *topics, data="x", key=None, run="run1", ttl=HOUR, history=1000, memory=WEEK, key_ttl=60000,
-                 eval_as="EVAL", script=SCRIPT):
-        """Publish; returns announced, duplicate, ids."""
+    def __call__(self, *topics, data="x", items=None, key=None, run="run1", ttl=HOUR, history=1000, memory=WEEK,
+                 key_ttl=60000, eval_as="EVAL", script=SCRIPT):
+        """Publish one event to each topic, or @items: a topic and data each; returns announced, duplicate, ids."""
         self.births += 1
         keys = [self.key("clock")]
         for topic in topics:
             keys += [self.key(f"log:{topic}"), self.key(f"last:{topic}")]
         if key:
             keys.append(self.key(f"once:{key}"))
-        values = [f"birth{self.births}", run, memory, ttl, history, json.dumps({"data": data}) if topics else ""]
+        values = [f"birth{self.births}", run, memory, ttl, history, "" if items or not topics else json.dumps({"data": data})]
         values += [key_ttl if key else "", *(f"{self.prefix}:{topic}" for topic in topics)]
+        for topic, text in items or ():
+            values += [topics.index(topic) + 1, json.dumps({"data": text})]
         announced, duplicate, *ids = self.client(eval_as, script, len(keys), *keys, *values).decode().split(" ")
-        assert len(ids) == max(1, len(topics))
+        assert len(ids) == (len(items) if items else max(1, len(topics)))
         return announced == "1", duplicate == "1", ids
 
     def one(self, topic, **how):
@@ -191,6 +193,64 @@ def test_chain_is_unbroken(domain):
     for topic in "abc":
         assert sorted(ids[topic], key=place) == ids[topic]
         assert [f["p"] for _, f in domain.log(topic)] == ["0", *ids[topic][:-1]]
+
+
+def test_many_events(domain, redis):
+    """Many events in one call are what they are in a call each: ids, links and messages, in their order."""
+    alone = domain.one("b")
+    items = [("ab"[n % 3 == 1], f"event {n}") for n in range(100)]
+    with redis.client() as subscriber:
+        subscriber.pipeline([("SUBSCRIBE", f"{domain.prefix}:{t}") for t in "ab"])
+        announced, duplicate, ids = domain("a", "b", items=items)
+        assert announced and not duplicate
+        messages = [subscriber.read()[1:] for _ in items]
+    first = place(ids[0])
+    assert first > place(alone)
+    assert [place(i) for i in ids] == [(first[0], first[1], first[2] + n) for n in range(100)]
+    prevs = {"a": "0", "b": alone}
+    for (topic, data), ident, (channel, message) in zip(items, ids, messages):
+        assert channel.decode() == f"{domain.prefix}:{topic}"
+        assert message.decode() == f"sse1 {ident} {prevs[topic]} " + json.dumps({"data": data})
+        prevs[topic] = ident
+    for topic in "ab":
+        mine = [(ident, data) for (t, data), ident in zip(items, ids) if t == topic]
+        log = domain.log(topic)[-len(mine):]
+        assert [entry for entry, _ in log] == ["%d-%d" % place(ident)[1:] for ident, _ in mine]
+        assert [fields["p"] for _, fields in log][1:] == [ident for ident, _ in mine][:-1]
+        assert [json.loads(fields["e"])["data"] for _, fields in log] == [data for _, data in mine]
+        assert domain.last(topic) == mine[-1][0]
+        assert 0 < redis("PTTL", domain.key(f"log:{topic}")) <= HOUR
+    assert (int(domain.clock()["ms"]), int(domain.clock()["seq"])) == place(ids[-1])[1:]
+    assert domain.one("a") and domain.log("a")[-1][1]["p"] == prevs["a"]
+
+
+def test_many_events_and_a_topic_with_none(domain):
+    """A topic that is named and gets nothing is left as it was."""
+    alone = domain.one("a")
+    domain("a", "b", items=[("b", "x"), ("b", "y")])
+    assert domain.last("a") == alone and len(domain.log("a")) == 1
+    domain("a", "c", items=[("a", "x")])
+    assert domain.redis("EXISTS", domain.key("last:c"), domain.key("log:c")) == 0
+
+
+def test_many_events_are_trimmed_as_one_by_one(domain, redis):
+    """More events in one call than the log keeps: the newest are kept, and their links are unbroken."""
+    ids = [i for _ in range(3) for i in domain("a", items=[("a", str(n)) for n in range(250)], history=120)[2]]
+    log = domain.log("a")
+    assert 120 <= len(log) <= 120 + 110
+    assert [entry for entry, _ in log] == ["%d-%d" % place(i)[1:] for i in ids[-len(log):]]
+    assert [fields["p"] for _, fields in log] == ids[-len(log) - 1:-1]
+
+
+def test_many_events_start_an_epoch_and_a_birth(domain, redis):
+    """What happens to the clock happens once a call."""
+    one = domain("a", items=[("a", "x"), ("a", "y")])[2]
+    two = domain("a", items=[("a", "x"), ("a", "y")], run="run2")[2]
+    redis("DEL", domain.key("clock"))
+    three = domain("a", items=[("a", "x"), ("a", "y")], run="run2")[2]
+    assert [place(i)[0] for i in one + two + three] == [1, 1, 2, 2, 1, 1]
+    assert one[0].split(".")[0] == two[1].split(".")[0] != three[0].split(".")[0] == three[1].split(".")[0]
+    assert [f["p"] for _, f in domain.log("a")] == ["0", one[0], one[1], two[0], "0", three[0]]
 
 
 def test_no_topics(domain):
@@ -358,6 +418,27 @@ def test_same_key_same_ids(domain, redis):
     assert domain.log("a")[-1][1]["p"] == between
 
 
+def test_one_key_for_many_events(domain):
+    """A key covers the whole call: a retry has the same ids, of as many events, and does nothing."""
+    domain.position()
+    items = [("ab"[n % 2], str(n)) for n in range(100)]
+    first = domain("a", "b", items=items, key="k")
+    assert first[1] is False
+    domain.one("a")
+    before = domain.dump()
+    assert domain("a", "b", items=items, key="k", run="run2") == (True, True, first[2])
+    assert domain.dump() == before
+    for other in (items[:-1], items[1:] + items[:1], [("b", items[0][1]), *items[1:]]):
+        domain.refused("^SSECONFLICT", "a", "b", items=other, key="k")
+    domain.refused("^SSECONFLICT", "b", "a", items=items, key="k")
+    domain.refused("^SSECONFLICT", "a", "b", key="k")
+    assert redis_bytes(domain, "once:k") < 100  # the ids of a call are told by the first one
+
+
+def redis_bytes(domain, kind):
+    return domain.redis("STRLEN", domain.key(kind))
+
+
 def test_retry_renews_its_key(domain, redis):
     """A retry is a write, so that WAIT behind it waits for the replicas; the key lives on."""
     domain("a", key="k", key_ttl=10_000)
@@ -387,6 +468,7 @@ def test_key_of_a_wrong_type(domain, redis, kind, topics, is_new):
     redis("DEL", domain.key(kind))
     redis("RPUSH", domain.key(kind), "something")
     domain.refused("WRONGTYPE", *topics, key="k")
+    domain.refused("WRONGTYPE", *topics, items=[(t, "x") for t in topics * 3], key="k")
 
 
 @pytest.mark.parametrize("topics", ["", "a", "ab"])
@@ -399,6 +481,17 @@ def test_out_of_memory(own_domain, topics):
     own_domain.redis("CONFIG", "SET", "maxmemory", "1")
     own_domain.refused("OOM ", "a", run="run2")
     own_domain.refused("OOM ", "a", "b", key="k")
+    own_domain.refused("OOM ", "a", items=[("a", "x"), ("a", "y")], key="k")
+
+
+def test_many_events_that_are_none(domain):
+    """A call that cannot be understood writes nothing."""
+    for values, history in (([], 1), ([2, "{}"], 1), ([0, "{}"], 1), (["x", "{}"], 1), (["1"], 1), ([1, "{}"], "many")):
+        before = domain.dump()
+        with pytest.raises(RedisError, match="^ERR"):
+            domain.client("EVAL", SCRIPT, 3, domain.key("clock"), domain.key("log:a"), domain.key("last:a"), "birth",
+                          "run1", WEEK, HOUR, history, "", "", f"{domain.prefix}:a", *values)
+        assert domain.dump() == before
 
 
 def test_replica(own_domain, redis):
@@ -450,6 +543,8 @@ def test_stored_not_announced(own_redis, rules):
     assert not announced and not duplicate
     assert domain.last("a") == ident and len(domain.log("a")) == 1
     assert domain("a", key="k") == (False, True, [ident])
+    announced, _, ids = domain("a", items=[("a", "x"), ("a", "y")])
+    assert not announced and domain.last("a") == (ident := ids[-1])
     able = Domain(own_redis, "sse")
     able.one("a")
     assert able.log("a")[-1][1]["p"] == ident
@@ -482,6 +577,7 @@ def test_replicas_get_the_same(own_domain):
             harness.wait_until(lambda: b"master_link_status:up" in replica("INFO", "replication"))
             own_domain("a", "b", key="k")
             own_domain("a", run="run2")
+            own_domain("a", "b", items=[("a", "x"), ("b", "y"), ("a", "z")], key="many")
             assert own_domain.client("WAIT", 1, 20000) == 1
             assert own_domain.dump() == Domain(replica, "sse").dump()
             other = own_domain.redis.client()

@@ -107,6 +107,43 @@ static void without_topics_there_is_the_clock_alone(void **state) {
     check_command(&r, wanted);
 }
 
+static void a_command_of_many_events_has_them_behind_the_channels(void **state) {
+    (void)state;
+    static const struct publish_item items[] = {
+        {1, {.data = "x", .data_len = 1}},
+        {0, {.name = "e", .name_len = 1, .data = "y", .data_len = 1}},
+        {1, {.data = "", .retry_ms = 3000}}};
+    struct publish_request r = request(2);
+    r.items = items;
+    r.items_count = 3;
+    r.key = "k";
+    r.key_len = 1;
+    const char *const wanted[] = {"6",
+                                  "sse:{0}:clock",
+                                  "sse:{0}:log:a",
+                                  "sse:{0}:last:a",
+                                  "sse:{0}:log:gr\xc3\xbc",
+                                  "sse:{0}:last:gr\xc3\xbc",
+                                  "sse:{0}:once:k",
+                                  "b1rth",
+                                  "run",
+                                  "604800000",
+                                  "3600000",
+                                  "1000",
+                                  "",
+                                  "300000",
+                                  "sse:a",
+                                  "sse:gr\xc3\xbc",
+                                  "2",
+                                  "{\"data\":\"x\"}",
+                                  "1",
+                                  "{\"event\":\"e\",\"data\":\"y\"}",
+                                  "2",
+                                  "{\"data\":\"\",\"retry\":3000}",
+                                  NULL};
+    check_command(&r, wanted);
+}
+
 static void a_command_is_sent_by_text_or_by_hash(void **state) {
     (void)state;
     struct publish_command c;
@@ -285,6 +322,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_command_has_keys_and_values_in_the_order_of_the_script),
         cmocka_unit_test(without_topics_there_is_the_clock_alone),
+        cmocka_unit_test(a_command_of_many_events_has_them_behind_the_channels),
         cmocka_unit_test(a_command_is_sent_by_text_or_by_hash),
         cmocka_unit_test(a_command_holds_copies),
         cmocka_unit_test(keys_are_checked),
