@@ -125,6 +125,11 @@ install: all ## install into $(DESTDIR)$(PREFIX)/bin
 uninstall: ## remove what install put there
 	rm -f '$(DESTDIR)$(PREFIX)/bin/sse-relay' '$(DESTDIR)$(PREFIX)/bin/sse-publish'
 
+.PHONY: deb
+deb: ## build the Debian package, build/sse-relay_VERSION_ARCH.deb
+	@sh deploy/deps.sh build deb
+	@sh deploy/deb.sh build
+
 .PHONY: clean help
 clean: ## remove everything built
 	rm -rf build

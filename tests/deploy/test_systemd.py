@@ -1,6 +1,7 @@
 """The units of deploy/systemd: what systemd says of them, and the relay under a real systemd with all their restrictions."""
 
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -210,3 +211,13 @@ def test_instances(machine):
         assert machine.run("curl", "-fsS", f"http://127.0.0.1:{port}/healthz") == "ok"
     machine.run("systemctl", "stop", "sse-relay@8081", "sse-relay@8082")
     assert machine.show("sse-relay@8081", "Result") == "success" and machine.show("sse-relay@8082", "ExecMainStatus") == "0"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "deploy/sysctl").glob("*.conf")), ids=lambda file: file.name)
+def test_sysctl(file):
+    """Each setting, those behind a `#` as well, is one that this kernel knows, with as many values as it takes."""
+    lines = re.findall(r"^#?([a-z]\S*\.\S+) = (.+)$", file.read_text(), re.M)
+    assert len(lines) >= 2
+    for name, value in lines:
+        there = pathlib.Path("/proc/sys", *name.split("."))
+        assert len(value.split()) == len(there.read_text().split()), name
