@@ -2,8 +2,10 @@
 test end them, and judge their end, in the same way.
 """
 
+import contextlib
 import pathlib
 import sys
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
@@ -40,3 +42,35 @@ def start_relay(tmp_path, redis):
     yield start
     for relay in started:
         relay.finish()
+
+
+@pytest.fixture
+def topic_load():
+    """A function that keeps two streams on each relay, and publishes durable and live events through it, while in its block."""
+
+    @contextlib.contextmanager
+    def load(relays):
+        read_enough, published_enough = threading.Event(), threading.Event()
+
+        def publish():
+            while not published_enough.wait(0.05):
+                for relay in relays:
+                    relay.post("/sse?topic=load", b"durable")
+                    relay.post("/sse?topic=load&live", b"live")
+
+        with contextlib.ExitStack() as open_streams:
+            streams = [open_streams.enter_context(relay.live("load")) for relay in relays for _ in range(2)]
+            readers = [threading.Thread(target=stream.read_until, args=(read_enough.is_set,)) for stream in streams]
+            publisher = threading.Thread(target=publish)
+            for thread in (publisher, *readers):
+                thread.start()
+            try:
+                yield
+            finally:
+                read_enough.set()
+                for thread in readers:
+                    thread.join()  # each sees it at the next event, so the publisher ends last
+                published_enough.set()
+                publisher.join()
+
+    return load
