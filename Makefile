@@ -5,6 +5,7 @@ CC      ?= cc
 PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION := 0.1.0
+DATE    := 2026-11-25
 
 # SANITIZE=address,undefined or SANITIZE=thread builds into a folder of its own, beside the plain build.
 SANITIZE ?=
@@ -40,7 +41,7 @@ PKG_CFLAGS := $(patsubst -I%,-isystem %, \
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) $(LLHTTP_PC) 2>/dev/null)
 
 SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-ALL_CPPFLAGS := -D_GNU_SOURCE -DSSE_VERSION='"$(VERSION)"' -I. -I$(BUILD) $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CPPFLAGS := -D_GNU_SOURCE -DSSE_VERSION='"$(VERSION)"' -DSSE_DATE='"$(DATE)"' -I. -I$(BUILD) $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS   := -std=c11 $(OPT) $(WARN) $(WERROR) $(SAN) -pthread -MMD -MP $(CFLAGS)
 ALL_LDFLAGS  := $(SAN) -pthread $(LDFLAGS)
 LIBS := $(PKG_LIBS) -lm
@@ -51,14 +52,30 @@ PUBLISH_SRC := $(filter-out publisher-cli/main.c,$(wildcard publisher-cli/*.c))
 ASSETS      := $(filter-out %.md,$(wildcard relay/admin/console/*)) relay/wire/publish.lua
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
+# What is installed beneath share/. The programs write it themselves, from their tables of options.
+SHARE := man/man8/sse-relay.8 man/man1/sse-publish.1 $(foreach program,sse-relay sse-publish, \
+	bash-completion/completions/$(program) zsh/site-functions/_$(program) fish/vendor_completions.d/$(program).fish)
+
 .PHONY: all
-all: $(BUILD)/sse-relay $(BUILD)/sse-publish ## build both programs (the default)
+all: $(BUILD)/sse-relay $(BUILD)/sse-publish $(SHARE:%=$(BUILD)/share/%) ## build both programs, their manuals and completions (the default)
 
 $(BUILD)/sse-relay: $(BUILD)/relay/main.o $(BUILD)/librelay.a
 $(BUILD)/sse-publish: $(BUILD)/publisher-cli/main.o $(BUILD)/libpublish.a $(BUILD)/librelay.a
 $(BUILD)/sse-relay $(BUILD)/sse-publish:
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+generate = @mkdir -p $(@D) && $(if $(V),,printf '  %-8s %s\n' WRITE '$@' &&) $< --generate $(1) > $@.tmp && mv $@.tmp $@
+$(BUILD)/share/man/man1/%.1: $(BUILD)/%
+	$(call generate,man)
+$(BUILD)/share/man/man8/%.8: $(BUILD)/%
+	$(call generate,man)
+$(BUILD)/share/bash-completion/completions/%: $(BUILD)/%
+	$(call generate,bash)
+$(BUILD)/share/zsh/site-functions/_%: $(BUILD)/%
+	$(call generate,zsh)
+$(BUILD)/share/fish/vendor_completions.d/%.fish: $(BUILD)/%
+	$(call generate,fish)
 
 $(BUILD)/librelay.a: $(call obj,$(RELAY_SRC)) $(LLHTTP_OBJ) $(BUILD)/assets.o $(BUILD)/sources
 $(BUILD)/libpublish.a: $(call obj,$(PUBLISH_SRC)) $(BUILD)/sources
@@ -97,7 +114,7 @@ found:
 	@pkg-config --print-errors --exists $(PKGS) && { [ -n "$(LLHTTP_PC)" ] || [ -e "$(LLHTTP_DIR)/llhttp.c" ]; } || \
 		{ echo "A library is missing or too old: \`make deps\` installs them." >&2; exit 1; }
 
--include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/sanitize-*' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' -not -path '$(BUILD)/sanitize-*' 2>/dev/null)
 
 .PHONY: deps deps-test deps-bench
 deps: ## install what building and running need
@@ -116,14 +133,15 @@ run: ## build and start a relay with a private Redis and a demo; RUN_ARGS= adds 
 
 .PHONY: docs
 docs: $(BUILD)/sse-relay ## write relay/config/OPTIONS.md from the table of options
-	$(Q)$< --help-markdown > $(BUILD)/OPTIONS.md && mv $(BUILD)/OPTIONS.md relay/config/OPTIONS.md
+	$(Q)$< --generate markdown > $(BUILD)/OPTIONS.md && mv $(BUILD)/OPTIONS.md relay/config/OPTIONS.md
 
 .PHONY: install uninstall
-install: all ## install into $(DESTDIR)$(PREFIX)/bin
-	install -d '$(DESTDIR)$(PREFIX)/bin'
+install: all ## install programs, manuals and completions into $(DESTDIR)$(PREFIX)
+	install -d '$(DESTDIR)$(PREFIX)/bin' $(patsubst %/,'$(DESTDIR)$(PREFIX)/share/%',$(sort $(dir $(SHARE))))
 	install -m 755 $(BUILD)/sse-relay $(BUILD)/sse-publish '$(DESTDIR)$(PREFIX)/bin'
+	for file in $(SHARE); do install -m 644 "$(BUILD)/share/$$file" "$(DESTDIR)$(PREFIX)/share/$$file" || exit 1; done
 uninstall: ## remove what install put there
-	rm -f '$(DESTDIR)$(PREFIX)/bin/sse-relay' '$(DESTDIR)$(PREFIX)/bin/sse-publish'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/sse-relay' '$(DESTDIR)$(PREFIX)/bin/sse-publish' $(SHARE:%='$(DESTDIR)$(PREFIX)/share/%')
 
 .PHONY: deb
 deb: ## build the Debian package, build/sse-relay_VERSION_ARCH.deb

@@ -26,6 +26,10 @@ test  | cmd chromium         | chromium                   | chromium            
 test  | cmd chromedriver     | chromium-driver            | chromium-chromedriver   | chromedriver                         | chromedriver
 test  | cmd node             | nodejs                     | nodejs                  | nodejs                               | node
 test  | cmd npm              | npm ca-certificates        | npm                     | nodejs-npm                           | node
+test  | cmd bash             | bash                       | bash                    | bash                                 | bash
+test  | cmd zsh              | zsh                        | zsh                     | zsh                                  | zsh
+test  | cmd fish             | fish                       | fish                    | fish                                 | fish
+test  | cmd mandoc           | mandoc                     | mandoc                  | mandoc                               | mandoc
 test  | cmd promtool         | prometheus                 | prometheus              | golang-github-prometheus             | prometheus
 test  | cmd clang            | clang                      | clang                   | clang                                | llvm
 test  | cmd clang-format     | clang-format               | clang-extra-tools       | clang-tools-extra                    | clang-format

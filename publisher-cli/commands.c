@@ -31,7 +31,23 @@ static const struct command_row rows[] = {
      .name = "publish",
      .synopses = {"TOPIC [DATA]", "-t TOPIC... [DATA]", "--lines TOPIC [FILE]...",
                   "--ndjson [FILE]..."},
-     .summary = "publish an event, or one for each line",
+     .summary = "publish an event, or one for each line (the default)",
+     .prose =
+         "Publishes DATA, or all of standard input (without the line end at its end) where there "
+         "is "
+         "none or it is `-`. With `--lines` and `--ndjson` it publishes one event for each line of "
+         "the files, or of standard input.\n\n"
+         "An event is durable unless `--live` is given: it is stored in its topic's log before "
+         "Redis "
+         "answers and has an id, so that a client that was away gets it when it comes back.",
+     .examples = {{"sse-publish news 'It works'", "an event; prints its id"},
+                  {"date | sse-publish news --event tick", "data from a pipe"},
+                  {"sse-publish -t eu -t us 'to both'", "an event in each topic"},
+                  {"sse-publish --key order-42 orders paid", "once, however often it is sent"},
+                  {"tail -f app.log | sse-publish --lines log", "an event for each line"},
+                  {"sse-publish --ndjson --rate 5k/s events.ndjson", "a file, at a pace"},
+                  {"sse-publish -- clock tick", "a topic that is called like a command"}},
+     .examples_common = 5,
      .words = WORDS_PUBLISH,
      .history = PUBLISH_HISTORY_DEFAULT,
      .run = run_publish},
@@ -39,6 +55,11 @@ static const struct command_row rows[] = {
      .name = "clock",
      .synopses = {"[TOPIC]"},
      .summary = "publish the time (UTC), every second, into \"time\"",
+     .prose =
+         "Publishes the time (UTC, RFC 3339) into TOPIC, or into `time`, at once and then once "
+         "every `--every`, until it is interrupted. A lost connection is made again; moments "
+         "that passed meanwhile are left out.",
+     .examples = {{"sse-publish clock --every 250ms ticks", "four times a second"}},
      .words = WORDS_TOPICS,
      .words_max = 1,
      .topic = "time",
@@ -49,6 +70,8 @@ static const struct command_row rows[] = {
      .name = "letters",
      .synopses = {"[TOPIC]"},
      .summary = "publish random letters, twice a second, into \"letters\"",
+     .prose = "As `clock`, with a random letter as data, into `letters`.",
+     .examples = {{"sse-publish letters --live --count 10", "ten letters, not stored"}},
      .words = WORDS_TOPICS,
      .words_max = 1,
      .topic = "letters",
@@ -59,8 +82,24 @@ static const struct command_row rows[] = {
      .name = "help",
      .synopses = {"[COMMAND]"},
      .summary = "say what a command does and which options it takes",
+     .prose = "Says what COMMAND does and which options it takes; without, what there is. "
+              "`sse-publish COMMAND --help` says the same.",
      .words = WORDS_COMMAND},
 };
+
+static const struct exit_row exits[] = {
+    {"0", "All of it is done. `clock` and `letters` end so after a signal, too."},
+    {"1", "Redis was reached and refused (a password, a right, no memory, a key that was used for "
+          "something else), or too few replicas have the event; some lines were not published; a "
+          "relay refused."},
+    {"2", "Wrong arguments, or data that cannot be an event: not UTF-8, or more than 1 MiB."},
+    {"3", "Redis, or the relay, cannot be reached, or was lost and did not come back in time."},
+    {"128+n", "Signal n came before the end, such as 130 for Ctrl-C."},
+    {NULL, NULL}};
+
+const struct exit_row *exit_rows(void) {
+    return exits;
+}
 
 const struct command_row *command_rows(size_t *len) {
     *len = sizeof(rows) / sizeof(rows[0]);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "publisher-cli/exit.h"
+#include "publisher-cli/generate.h"
 #include "publisher-cli/help.h"
 #include "publisher-cli/options.h"
 #include "publisher-cli/table.h"
@@ -22,17 +23,26 @@ static int run(const struct options *o) {
     return code;
 }
 
-static int help(const struct options *o) {
-    struct buf text = BUF_INIT;
-    help_put(o->help_on, &text);
-    fputs(text.data, stdout);
-    buf_fini(&text);
-    return EXIT_DONE;
+/* What is asked about the program itself. False: it is none of this. */
+static bool put_answer(const struct options *o, struct buf *out) {
+    switch (o->command) {
+    case COMMAND_HELP:
+        help_put(o->help_on, out);
+        return true;
+    case COMMAND_VERSION:
+        buf_puts(out, "sse-publish " SSE_VERSION "\n");
+        return true;
+    case COMMAND_GENERATE:
+        generate_put(o->generated, out);
+        return true;
+    default:
+        return false;
+    }
 }
 
-static int version(void) {
-    puts("sse-publish " SSE_VERSION);
-    return EXIT_DONE;
+static int print(const struct buf *text) {
+    bool is_printed = fputs(text->data, stdout) >= 0 && fflush(stdout) == 0;
+    return is_printed ? EXIT_DONE : EXIT_REFUSED;
 }
 
 static const char *from_environment(const char *name) {
@@ -49,9 +59,9 @@ int main(int argc, char **argv) {
         buf_fini(&why);
         return EXIT_USAGE;
     }
-    int code = o.command == COMMAND_HELP      ? help(&o)
-               : o.command == COMMAND_VERSION ? version()
-                                              : run(&o);
+    struct buf answer = BUF_INIT;
+    int code = put_answer(&o, &answer) ? print(&answer) : run(&o);
+    buf_fini(&answer);
     options_fini(&o);
     buf_fini(&why);
     return code;

@@ -126,11 +126,15 @@ static int collect(struct reader *r, int argc, char **argv) {
 
 /* ---- the command ---- */
 
-static bool is_given(const struct reader *r, const char *name) {
+static const struct given *find_given(const struct reader *r, const char *name) {
     for (size_t i = 0; i < r->given_count; i++)
         if (strcmp(r->given[i].row->name, name) == 0)
-            return true;
-    return false;
+            return &r->given[i];
+    return NULL;
+}
+
+static bool is_given(const struct reader *r, const char *name) {
+    return find_given(r, name) != NULL;
 }
 
 /* The first word is the command, if there is one of that name. */
@@ -146,14 +150,6 @@ static void read_command(struct reader *r) {
     r->o.help_on = named->command;
 }
 
-/* --help and --version are answered even where the rest is wrong. */
-static bool is_question(struct reader *r) {
-    bool is_help = is_given(r, "help");
-    if (is_help || is_given(r, "version"))
-        r->o.command = is_help ? COMMAND_HELP : COMMAND_VERSION;
-    return is_help || r->o.command == COMMAND_VERSION;
-}
-
 static int read_help(struct reader *r) {
     size_t len;
     const struct command_row *rows = command_rows(&len);
@@ -167,6 +163,43 @@ static int read_help(struct reader *r) {
     for (size_t i = 0; i < len; i++)
         buf_printf(r->why, "%s %s", i > 0 ? "," : "", rows[i].name);
     return RELAY_EINVAL;
+}
+
+/* @what is where it was given: --history, REDIS_URL. */
+static int read_value(struct reader *r, const struct option_row *row, const char *what,
+                      const char *text) {
+    const char *wrong = option_row_read(row, text, &r->o);
+    if (wrong == NULL)
+        return RELAY_OK;
+    if (row->is_secret)
+        buf_printf(r->why, "%s %s", what, wrong);
+    else
+        refuse_named(r, what, text, wrong);
+    if (row->is_secret && row->fallback != NULL)
+        buf_printf(r->why, "; an example is %s", row->fallback);
+    else if (row->allowed != NULL)
+        buf_printf(r->why, "; allowed: %s", row->allowed);
+    return RELAY_EINVAL;
+}
+
+/* --help, --version and --generate are answered even where the rest is wrong. Whether it is one of
+ * them, with its status. */
+static bool is_question(struct reader *r, int *status) {
+    const struct given *generate = find_given(r, "generate");
+    *status = RELAY_OK;
+    if (is_given(r, "help")) {
+        r->o.command = COMMAND_HELP;
+    } else if (is_given(r, "version")) {
+        r->o.command = COMMAND_VERSION;
+    } else if (generate != NULL) {
+        *status = read_value(r, generate->row, "--generate", generate->value);
+        r->o.command = COMMAND_GENERATE;
+    } else if (r->o.command == COMMAND_HELP) {
+        *status = read_help(r);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* ---- options ---- */
@@ -188,23 +221,6 @@ static int refuse_not_taken(struct reader *r, const struct option_row *row) {
                    commands[i].name);
     }
     buf_printf(r->why, ", not for %s", r->command->name);
-    return RELAY_EINVAL;
-}
-
-/* @what is where it was given: --history, REDIS_URL. */
-static int read_value(struct reader *r, const struct option_row *row, const char *what,
-                      const char *text) {
-    const char *wrong = option_row_read(row, text, &r->o);
-    if (wrong == NULL)
-        return RELAY_OK;
-    if (row->is_secret)
-        buf_printf(r->why, "%s %s", what, wrong);
-    else
-        refuse_named(r, what, text, wrong);
-    if (row->is_secret && row->fallback != NULL)
-        buf_printf(r->why, "; an example is %s", row->fallback);
-    else if (row->allowed != NULL)
-        buf_printf(r->why, "; allowed: %s", row->allowed);
     return RELAY_EINVAL;
 }
 
@@ -407,10 +423,8 @@ static int read_all(struct reader *r, int argc, char **argv, options_env env) {
     if (status != RELAY_OK)
         return status;
     read_command(r);
-    if (is_question(r))
-        return RELAY_OK;
-    if (r->o.command == COMMAND_HELP)
-        return read_help(r);
+    if (is_question(r, &status))
+        return status;
     status = read_options(r, env);
     if (status == RELAY_OK)
         status = read_words(r);

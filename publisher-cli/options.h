@@ -24,8 +24,11 @@ enum command {
     COMMAND_REPLAY,  /* a recorded stream with its timing */
     COMMAND_DOCTOR,  /* look at Redis */
     COMMAND_HELP,
-    COMMAND_VERSION
+    COMMAND_VERSION,
+    COMMAND_GENERATE /* a file for an installation */
 };
+
+enum generated { GENERATE_MAN, GENERATE_BASH, GENERATE_ZSH, GENERATE_FISH };
 
 enum input_kind {
     INPUT_WHOLE, /* one event: `data`, or all of standard input */
@@ -44,8 +47,10 @@ enum on_error { ON_ERROR_STOP, ON_ERROR_SKIP };
  * its default, or is 0 or NULL. */
 struct options {
     enum command command;
-    enum command help_on; /* of COMMAND_HELP: the command; itself: all of them */
-    const char **topics;  /* in the order they were given, each once */
+    enum command help_on;     /* of COMMAND_HELP: the command; itself: all of them */
+    enum generated generated; /* of COMMAND_GENERATE */
+
+    const char **topics; /* in the order they were given, each once */
     size_t topics_count;
     const char *data;   /* NULL: standard input */
     const char **files; /* "-" is standard input */

@@ -42,6 +42,7 @@
 
 /* In the order of their enums in options.h. */
 static const char *const outputs[] = {"text", "json", NULL};
+static const char *const generates[] = {"man", "bash", "zsh", "fish", NULL};
 static const char *const on_errors[] = {"stop", "skip", NULL};
 
 static const char *check_event(const char *text) {
@@ -76,16 +77,25 @@ static const struct option_row rows[] = {
      .kind = OPTION_TOPIC,
      .value = "TOPIC",
      .commands = PUBLISHERS | TAIL | HISTORY,
-     .help = "a topic; repeatable"},
+     .help = "a topic; repeatable",
+     .more = "Each topic gets an event with an id of its own, all of them in one step. A word that "
+             "would be taken for a command is a topic here. A topic is 1 to 256 bytes of UTF-8 "
+             "without control characters, `*`, `{` and `}`; those that begin with `relay.` are the "
+             "relay's own.",
+     .is_common = true},
     {.name = "event",
      TEXT(event, "NAME"),
      .check = check_event,
      .commands = PUBLISHERS,
-     .help = "the event's name; without, EventSource sees a \"message\""},
+     .help = "the name of the event; without, it is a \"message\"",
+     .more = "Up to 128 bytes; `error`, `open` and what begins with `relay.` are not allowed. With "
+             "`--ndjson`, of the lines that name none.",
+     .is_common = true},
     {.name = "retry",
      TIME(retry_ms, RETRY_MIN_MS, RETRY_MAX_MS, "100ms to 1h"),
      .commands = PUBLISHERS,
-     .help = "clients wait this long before they reconnect"},
+     .help = "clients wait this long before they reconnect",
+     .more = "Sent with the event; every EventSource that gets it keeps to it."},
     {.name = "json",
      FLAG(is_json),
      .commands = PUBLISH,
@@ -95,43 +105,63 @@ static const struct option_row rows[] = {
      .name = "live",
      FLAG(is_live),
      .commands = PUBLISHERS,
-     .help = "do not store it: who is not connected misses it"},
+     .help = "do not store it: who is away now misses it",
+     .more = "Pub/sub alone: cheaper, and without an id. A lost connection can publish such an "
+             "event twice.",
+     .is_common = true},
     {.name = "history",
      NUMBER(history, 1, PUBLISH_HISTORY_MAX, "1 to 10000000"),
      .fallback = "1000",
      .commands = PUBLISHERS,
-     .help = "events that the topic keeps for clients that return"},
+     .help = "events the topic keeps for who comes back",
+     .more = "100 for `clock` and `letters`. It holds for the whole log at each publish, so give "
+             "one topic the same value always."},
     {.name = "ttl",
      TIME(ttl_ms, PUBLISH_TTL_MIN_MS, 36500 * DAY, "1s or more"),
      .fallback = "1h",
      .commands = PUBLISHERS,
-     .help = "for how long it keeps them"},
+     .help = "for how long it keeps them",
+     .more = "Of the last event; at most what the relays were given as `--memory`, 7 days."},
     {.name = "key",
      TEXT(key, "KEY"),
      .check = check_key,
      .commands = PUBLISH,
-     .help = "the same key within 5 minutes is the same event"},
+     .help = "twice with the same key is one event",
+     .more = "Within 5 minutes the same key with the same event is the same event; with another "
+             "one it is refused. With `--lines` and `--ndjson`, event n has the key `KEY:n` where "
+             "it brings none, so that the whole input can be sent again.",
+     .is_common = true},
     {.name = "wait-replicas",
      NUMBER(wait_replicas, 1, 100, "1 to 100"),
      .commands = PUBLISHERS,
-     .help = "published is what N replicas of Redis have"},
+     .help = "it is published once N replicas of Redis have it",
+     .more = "Redis replicates asynchronously: a master that dies can take with it what it "
+             "acknowledged. Where N replicas do not have it within 3 s, the event is stored all "
+             "the same, and the exit code is 1."},
 
     {.group = "Many events",
      .name = "lines",
      INPUT(INPUT_LINES),
      .commands = PUBLISH,
-     .help = "each line of the input is the data of an event"},
+     .help = "each line of the input is the data of an event",
+     .more = "A line ends in LF or CRLF. Lines go to Redis many at a time, and are published in "
+             "their order.",
+     .is_common = true},
     {.name = "ndjson",
      INPUT(INPUT_NDJSON),
      .commands = PUBLISH,
-     .help = "each line is an object: topic, event, data, key, ..."},
+     .help = "each line is an object: topic, event, data, ...",
+     .more = "Its members are `topic` (or `topics`), `event`, `data` (a string; any other JSON is "
+             "published as its compact text), `retry` and `key`; what it does not name comes from "
+             "the options.",
+     .is_common = true},
     {.name = "rate",
      .kind = OPTION_RATE,
      FIELD(rate),
      .value = "N/s",
      .allowed = "such as 100/s, 30/m, 5k/s; above 0",
      .commands = PUBLISH,
-     .help = "events a second at most; also N/m, 5k/s"},
+     .help = "this many a second at most; 30/m, 5k/s, ..."},
     {.name = "count",
      NUMBER(count, 1, MANY, "1 or more"),
      .commands = PUBLISHERS | TAIL,
@@ -145,12 +175,20 @@ static const struct option_row rows[] = {
      CHOICE(on_error, on_errors, "stop|skip", "stop, skip"),
      .fallback = "stop",
      .commands = PUBLISH | REPLAY,
-     .help = "what to do at a line that cannot be published"},
+     .help = "at a line that cannot be published",
+     .more = "`skip` says which line it is and why, and goes on; the exit code is 1 in the end. "
+             "Either way the last line on standard error says how many events were published, "
+             "skipped and failed."},
     {.name = "resume-from",
      NUMBER(resume_from, 1, MANY, "1 or more"),
      .commands = PUBLISH,
-     .help = "pass over what stands before event N of the input"},
-    {.name = "every", TIME(every_ms, 1, DAY, "1ms to 24h"), .commands = TICKS, .help = "the pace"},
+     .help = "leave out what stands before event N",
+     .more = "After an interruption, the message says which N goes on where it ended."},
+    {.name = "every",
+     TIME(every_ms, 1, DAY, "1ms to 24h"),
+     .commands = TICKS,
+     .help = "the pace",
+     .more = "Of `clock` 1s by default, of `letters` 500ms."},
     {.name = "speed",
      .kind = OPTION_FACTOR,
      FIELD(speed),
@@ -181,7 +219,10 @@ static const struct option_row rows[] = {
      .env = "REDIS_URL",
      .is_secret = true,
      .commands = ON_REDIS,
-     .help = "redis://[[user]:password@]host[:port][/db], unix:/path"},
+     .help = "the Redis that the relays use",
+     .more = "`redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]` or `unix:PATH`. Arguments show in the "
+             "list of processes: a password belongs into the environment.",
+     .is_common = true},
     {.name = "prefix",
      TEXT(prefix, "NAME"),
      .check = names_prefix_check,
@@ -195,34 +236,50 @@ static const struct option_row rows[] = {
      .env = "SSE_URL",
      .is_secret = true,
      .commands = TAIL,
-     .help = "the relay"},
+     .help = "a relay",
+     .more = "Where it listens for clients, as `http://HOST:PORT`."},
     {.name = "token",
      TEXT(token, "TOKEN"),
      .check = check_token,
      .env = "SSE_TOKEN",
      .is_secret = true,
      .commands = TAIL,
-     .help = "sent to it as \"Authorization: Bearer\""},
+     .help = "shown to the relay: \"Authorization: Bearer\"",
+     .more = "Arguments show in the list of processes: it belongs into the environment."},
     {.name = "timeout",
      TIME(timeout_ms, 100, DAY, "100ms to 24h"),
      .fallback = "30s",
      .commands = PUBLISH | REPLAY | READERS,
-     .help = "try again this long while nothing answers"},
+     .help = "how long what is lost is tried again",
+     .more = "A connection that is lost is made anew, with growing pauses, and what was not "
+             "answered is sent again: of durable events none is stored twice."},
 
     {.group = "What is printed",
      .name = "output",
      CHOICE(output, outputs, "text|json", "text, json"),
      .fallback = "text",
      .commands = PUBLISHERS | READERS,
-     .help = "json: one object a line"},
+     .help = "json: an object a line"},
     {.name = "json", FLAG(is_json), .commands = READERS, .help = "the same as --output json"},
     {.name = "quiet",
      .letter = 'q',
      FLAG(is_quiet),
      .commands = PUBLISHERS,
-     .help = "nothing on standard output"},
-    {.name = "help", .letter = 'h', ACTION(COMMAND_HELP), .commands = ALL, .help = "print this"},
+     .help = "nothing on standard output",
+     .is_common = true},
+    {.name = "help",
+     .letter = 'h',
+     ACTION(COMMAND_HELP),
+     .commands = ALL,
+     .help = "print the help of a command",
+     .is_common = true},
     {.name = "version", ACTION(COMMAND_VERSION), .commands = ALL, .help = "print the version"},
+    {.name = "generate",
+     CHOICE(generated, generates, "FILE", "man, bash, zsh, fish"),
+     .commands = TAKEN_BY(COMMAND_HELP),
+     .help = "print the manual, or a shell's completions",
+     .more = "`man` is this page; `bash`, `zsh` and `fish` are completions, which `make install` "
+             "puts where the shells look for them."},
 };
 
 const struct option_row *option_rows(size_t *len) {
@@ -241,6 +298,12 @@ bool option_row_exists(const struct option_row *option) {
         if (option_row_is_taken(option, commands[i].command))
             return true;
     return false;
+}
+
+void option_row_put_name(const struct option_row *option, struct buf *out) {
+    buf_printf(out, "--%s", option->name);
+    if (option->value != NULL)
+        buf_printf(out, " %s", option->value);
 }
 
 static bool is_named(const struct option_row *option, const char *name, size_t len) {

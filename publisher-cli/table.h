@@ -37,6 +37,7 @@ struct command_row {
     const char *summary;                /* for a list */
     const char *prose;                  /* paragraphs, separated by empty lines */
     struct example examples[EXAMPLES_MAX];
+    size_t examples_common; /* how many of them, from the first on, the overview shows */
     enum words words;
     size_t words_min, words_max; /* of WORDS_TOPICS and WORDS_FILES */
     const char *topic;           /* where none is given; NULL: one must be */
@@ -77,6 +78,13 @@ struct option_row {
     const char *const *choices;
     const char *(*check)(const char *text); /* NULL, or what is wrong with a text */
     bool is_secret;                         /* its value is not repeated */
+    bool is_common;                         /* the overview shows it */
+};
+
+/* The exit codes, as the manual says them; a NULL code ends them. */
+struct exit_row {
+    const char *code;
+    const char *meaning;
 };
 
 #define TAKEN_BY(command) (1U << (command))
@@ -84,6 +92,8 @@ struct option_row {
 /* All rows, in the order of the help. */
 const struct command_row *command_rows(size_t *len);
 const struct option_row *option_rows(size_t *len);
+
+const struct exit_row *exit_rows(void);
 
 /* The row, or NULL. */
 const struct command_row *command_row_named(const char *name);
@@ -99,6 +109,9 @@ const struct option_row *option_row_lettered(char letter);
 
 /* The option that was probably meant by --@name, or NULL. */
 const struct option_row *option_row_near(const char *name);
+
+/* Append "--name VALUE". */
+void option_row_put_name(const struct option_row *option, struct buf *out);
 
 /* Read @text into the option's field of @o; not for the kinds that are flags or topics.
  *

@@ -19,6 +19,7 @@ struct loader {
     struct config scratch; /* what a higher source has overridden */
     enum option_source from[OPTIONS_MAX];
     enum option_action action; /* asked for on the command line */
+    enum generated generated;  /* of ACTION_GENERATE */
     struct buf *message;
 };
 
@@ -118,6 +119,14 @@ static const struct option *find_argument(const char *name, bool *negated) {
     return o != NULL && o->kind == OPTION_BOOL ? o : NULL;
 }
 
+static bool choose_generated(struct loader *l, const struct option *o, const char *text) {
+    int choice = option_choice(o, text);
+    if (choice < 0)
+        return refuse(l, o, FROM_COMMAND_LINE, text, "is not among the choices");
+    l->generated = (enum generated)choice;
+    return true;
+}
+
 /* Read the option in argv[*i], and its value behind it, where it needs one. @name is its name
  * alone, @value what stood behind "=" or NULL. */
 static bool read_option(struct loader *l, const char *name, const char *value, char **argv,
@@ -126,23 +135,26 @@ static bool read_option(struct loader *l, const char *name, const char *value, c
     const struct option *o = find_argument(name, &negated);
     if (o == NULL)
         return refuse_name(l, name, FROM_COMMAND_LINE);
-    if (value != NULL && (negated || o->kind == OPTION_ACTION))
+    bool is_name_alone = negated || (o->kind == OPTION_ACTION && o->choices == NULL);
+    if (value != NULL && is_name_alone)
         return refuse(l, o, FROM_COMMAND_LINE, value, "takes no value in this form");
-    if (o->kind == OPTION_ACTION) {
+    if (o->kind == OPTION_ACTION)
         l->action = o->action;
+    if (o->kind == OPTION_ACTION && is_name_alone)
         return true;
-    }
     if (o->kind == OPTION_BOOL && value == NULL)
         value = negated ? "false" : "true";
     if (value == NULL)
         value = argv[++*i];
     if (value == NULL)
         return refuse(l, o, FROM_COMMAND_LINE, NULL, "has no value");
+    if (o->kind == OPTION_ACTION)
+        return choose_generated(l, o, value);
     return set(l, o, FROM_COMMAND_LINE, value);
 }
 
 static bool ends_it(enum option_action action) {
-    return action == ACTION_HELP || action == ACTION_REFERENCE || action == ACTION_VERSION;
+    return action == ACTION_HELP || action == ACTION_GENERATE || action == ACTION_VERSION;
 }
 
 static bool read_command_line(struct loader *l, int argc, char **argv) {
@@ -285,8 +297,8 @@ static enum config_action act(struct loader *l) {
     case ACTION_HELP:
         config_put_help(l->message);
         break;
-    case ACTION_REFERENCE:
-        config_put_reference(l->message);
+    case ACTION_GENERATE:
+        config_put_generated(l->generated, l->message);
         break;
     case ACTION_VERSION:
         buf_puts(l->message, "sse-relay " SSE_VERSION "\n");

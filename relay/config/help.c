@@ -13,6 +13,13 @@ static const char *shown_default(const struct option *o) {
     return o->fallback;
 }
 
+bool option_put_default(const struct option *o, struct buf *out) {
+    if (o->fallback == NULL || o->kind == OPTION_BOOL)
+        return false;
+    buf_puts(out, shown_default(o));
+    return true;
+}
+
 static void put_help_line(const struct option *o, struct buf *out) {
     size_t start = out->len;
     buf_puts(out, "  ");
@@ -21,9 +28,11 @@ static void put_help_line(const struct option *o, struct buf *out) {
         buf_printf(out, " %s", o->argument);
     size_t used = out->len - start;
     buf_printf(out, "%*s%s", used < HELP_COLUMN ? (int)(HELP_COLUMN - used) : 1, "", o->help);
-    if (o->fallback != NULL && o->kind != OPTION_BOOL)
-        buf_printf(out, " (%s)", shown_default(o));
+    struct buf fallback = BUF_INIT;
+    if (option_put_default(o, &fallback))
+        buf_printf(out, " (%s)", fallback.data);
     buf_putc(out, '\n');
+    buf_fini(&fallback);
 }
 
 void config_put_help(struct buf *out) {
@@ -54,7 +63,7 @@ static void put_cell(const char *text, struct buf *out) {
 
 static void put_reference_row(const struct option *o, struct buf *out) {
     struct buf allowed = BUF_INIT;
-    if (o->kind != OPTION_ACTION)
+    if (o->kind != OPTION_ACTION || o->choices != NULL)
         option_put_allowed(o, &allowed);
     buf_puts(out, "| `");
     option_put_name(o, FROM_COMMAND_LINE, out);

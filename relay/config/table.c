@@ -27,6 +27,9 @@
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const log_formats[] = {"auto", "logfmt", "json", NULL};
 
+/* In the order of its enum in table.h. */
+static const char *const generated[] = {"markdown", "man", "bash", "zsh", "fish", NULL};
+
 static const char address_form[] = "HOST:PORT, [IPV6]:PORT, :PORT for all addresses, or unix:PATH";
 
 static const struct option table[] = {
@@ -190,9 +193,11 @@ static const struct option table[] = {
      ACTION(ACTION_PRINT),
      .help = "print the configuration as JSON, without passwords, and exit"},
     {.name = "help", ACTION(ACTION_HELP), .help = "print this and exit"},
-    {.name = "help-markdown",
-     ACTION(ACTION_REFERENCE),
-     .help = "print the reference of all options as Markdown and exit"},
+    {.name = "generate",
+     ACTION(ACTION_GENERATE),
+     .argument = "FILE",
+     .choices = generated,
+     .help = "print the reference, the manual or completions, and exit"},
     {.name = "version", ACTION(ACTION_VERSION), .help = "print the version and exit"},
 };
 

@@ -15,7 +15,7 @@
 #define CONFIG_ENV_PREFIX "SSE_RELAY_"
 
 enum option_kind {
-    OPTION_ACTION,    /* --help and its like: no value, on the command line only */
+    OPTION_ACTION,    /* --help and its like: on the command line only; a value if it has choices */
     OPTION_BOOL,      /* bool */
     OPTION_INTEGER,   /* unsigned */
     OPTION_DURATION,  /* uint64_t, milliseconds */
@@ -30,11 +30,14 @@ enum option_kind {
 enum option_action {
     ACTION_NONE,
     ACTION_HELP,
-    ACTION_REFERENCE,
+    ACTION_GENERATE,
     ACTION_VERSION,
     ACTION_CHECK,
     ACTION_PRINT
 };
+
+/* What --generate prints. */
+enum generated { GENERATE_MARKDOWN, GENERATE_MAN, GENERATE_BASH, GENERATE_ZSH, GENERATE_FISH };
 
 /* Where a value came from; a higher one wins. */
 enum option_source { FROM_NOWHERE, FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_COMMAND_LINE };
@@ -92,6 +95,16 @@ const struct option *option_find_near(const char *name, enum option_source sourc
 /* The help (for a terminal), and the reference page (Markdown, relay/config/OPTIONS.md). */
 void config_put_help(struct buf *out);
 void config_put_reference(struct buf *out);
+
+/* The manual page sse-relay(8), in roff; and any of the files that are made from the table. */
+void config_put_manual(struct buf *out);
+void config_put_generated(enum generated what, struct buf *out);
+
+/* Append the default as the help tells it. False, and nothing, where there is none. */
+bool option_put_default(const struct option *o, struct buf *out);
+
+/* The index of @text among the option's choices, or -1. */
+int option_choice(const struct option *o, const char *text);
 
 /* One value of a file, as text. @element: it stood in an array, and commas in it mean nothing;
  * @text is then NULL for an array without elements. Returns false to stop. */

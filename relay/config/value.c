@@ -75,13 +75,19 @@ static const char *read_bool(const struct option *o, const char *text, struct co
     return "is neither true nor false";
 }
 
+int option_choice(const struct option *o, const char *text) {
+    for (int i = 0; o->choices[i] != NULL; i++)
+        if (strcmp(o->choices[i], text) == 0)
+            return i;
+    return -1;
+}
+
 static const char *read_enum(const struct option *o, const char *text, struct config *c) {
-    for (unsigned i = 0; o->choices[i] != NULL; i++)
-        if (strcmp(o->choices[i], text) == 0) {
-            put_number(o, i, c);
-            return NULL;
-        }
-    return "is not among the choices";
+    int choice = option_choice(o, text);
+    if (choice < 0)
+        return "is not among the choices";
+    put_number(o, (uint64_t)choice, c);
+    return NULL;
 }
 
 static const char *read_text(const struct option *o, const char *text, struct config *c) {
@@ -203,7 +209,7 @@ void option_put_allowed(const struct option *o, struct buf *out) {
         put_quantity(o, o->max, out);
     } else if (o->kind == OPTION_BOOL) {
         buf_puts(out, "true or false");
-    } else if (o->kind == OPTION_ENUM) {
+    } else if (o->choices != NULL) {
         for (size_t i = 0; o->choices[i] != NULL; i++)
             buf_printf(out, "%s%s",
                        i == 0                      ? ""

@@ -56,7 +56,10 @@ def test_install_and_uninstall_keep_to_their_folder(tmp_path):
     done = call("make", *arguments, "install")
     assert done.returncode == 0, done.stdout
     files = {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()}
-    assert files == {"opt/sse/bin/sse-relay", "opt/sse/bin/sse-publish"}
+    shared = {path for program in ("sse-relay", "sse-publish") for path in (
+        f"bash-completion/completions/{program}", f"fish/vendor_completions.d/{program}.fish",
+        f"zsh/site-functions/_{program}")} | {"man/man1/sse-publish.1", "man/man8/sse-relay.8"}
+    assert files == {"opt/sse/bin/sse-relay", "opt/sse/bin/sse-publish"} | {f"opt/sse/share/{f}" for f in shared}
     assert os.access(tmp_path / "opt/sse/bin/sse-relay", os.X_OK)
     assert call("make", *arguments, "uninstall").returncode == 0
     assert not [f for f in tmp_path.rglob("*") if f.is_file()]

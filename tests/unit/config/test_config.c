@@ -513,7 +513,7 @@ static void test_reference_page_is_true(void **state) {
     assert_non_null(file); /* tests run in the root of the source */
     page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
     fclose(file);
-    assert_int_equal(load(w, ARGS("--help-markdown"), NONE), CONFIG_EXIT_OK);
+    assert_int_equal(load(w, ARGS("--generate", "markdown"), NONE), CONFIG_EXIT_OK);
     assert_non_null(strstr(page, "| never (`0`) |")); /* --max-age: a zero is told as in --help */
     if (strcmp(page, w->message.data) != 0)
         fail_msg("relay/config/OPTIONS.md differs from the options: run `make docs`");

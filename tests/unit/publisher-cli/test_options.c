@@ -422,6 +422,7 @@ static void test_tables(void **state) {
     for (size_t i = 0; i < commands_len; i++) {
         assert_non_null(commands[i].name);
         assert_non_null(commands[i].summary);
+        assert_non_null(commands[i].prose);
         assert_ptr_equal(command_row_of(commands[i].command), &commands[i]);
         assert_true(commands[i].run != NULL || commands[i].command == COMMAND_HELP);
         assert_true(commands[i].words != WORDS_FILES ||
