@@ -47,6 +47,20 @@ def test_libraries(package):
     assert all(name in depends for name in ("libc6 (>=", "libuv1", "libhiredis", "libjansson4")), depends
 
 
+def test_contents(package):
+    """Both programs with their manuals and completions, the units, and the settings as a conffile."""
+    listed = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True).stdout
+    files = {line.split()[5].lstrip(".").removesuffix(".gz") for line in listed.splitlines()}
+    wanted = {f"/usr/{where}" for program in ("sse-relay", "sse-publish") for where in (
+        f"bin/{program}", f"share/bash-completion/completions/{program}", f"share/fish/vendor_completions.d/{program}.fish",
+        f"share/zsh/vendor-completions/_{program}")}
+    wanted |= {"/usr/share/man/man8/sse-relay.8", "/usr/share/man/man1/sse-publish.1", "/etc/sse-relay/relay.env"}
+    assert wanted <= files, wanted - files
+    assert {file.rpartition("/")[2] for file in files if file.endswith(".service")} == {"sse-relay.service", "sse-relay@.service"}
+    conffiles = subprocess.run(["dpkg-deb", "--info", package, "conffiles"], capture_output=True, text=True, check=True).stdout
+    assert conffiles.split() == ["/etc/sse-relay/relay.env"]
+
+
 def test_lintian(package):
     """The issue: lintian clean, its information included."""
     if not tool("lintian"):
