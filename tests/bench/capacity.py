@@ -90,22 +90,23 @@ def stat(b, section, name):
     return int(next(line.split(":")[1] for line in b.redis("INFO", section).decode().splitlines() if line.startswith(name + ":")))
 
 
-def publishing(b, relays, count, size=100):
-    """µs of Redis's CPU and bytes out for each durable publish with so many relays that listen (each a plain subscriber here)."""
+def publishing(b, relays, count, batch=BATCH, size=100):
+    """µs of Redis's CPU and bytes out for each durable publish, @batch of them sent at a time, with so many relays that listen (each a
+    plain subscriber here)."""
     clients = [RedisClient(("127.0.0.1", b.redis_port)) for _ in range(relays)]
     for client in clients:
         client("SUBSCRIBE", "sse:fan")
     event = json.dumps({"data": "x" * size}, separators=(",", ":"))
     command = b.publish_command("fan", event=event)
     before, out = cpu(b.redis_server), stat(b, "stats", "total_net_output_bytes")
-    for _ in range(count // BATCH):
-        b.redis.pipeline([command] * BATCH)
+    for _ in range(count // batch):
+        b.redis.pipeline([command] * batch)
         for client in clients:
             client.sock.recv(1 << 22)
     spent, sent = cpu(b.redis_server) - before, stat(b, "stats", "total_net_output_bytes") - out
     for client in clients:
         client.close()
-    return {"relays": relays, "us": spent / count * 1e6, "out": sent / count}
+    return {"relays": relays, "batch": batch, "us": spent / count * 1e6, "out": sent / count}
 
 
 def writing(b, directory, count, size=100):
@@ -144,7 +145,8 @@ def main():
                 "deliveries": [deliveries(b, subscribers // share, 100000 // subscribers, size, 8)
                                for subscribers in (1000, 10000) for size in (100, 1000)],
                 "log": [log_memory(b, size) for size in SIZES],
-                "publishing": [publishing(b, relays, 100000 // share) for relays in (0, 1, 3, 10)],
+                "publishing": [publishing(b, relays, 100000 // share) for relays in (0, 1, 3, 10)]
+                + [publishing(b, 3, 50000 // share, batch=1)],
                 "writing": writing(b, directory, 1000),
             }
         finally:
@@ -157,7 +159,7 @@ def main():
     for l in figures["log"]:
         print(f"An event of {l['size']:,} bytes in a log: {l['event']:.0f} bytes of Redis; a topic with one event: {l['topic']} and the event")
     for p in figures["publishing"]:
-        print(f"A durable publish with {p['relays']} relays: {p['us']:.1f} µs of Redis's CPU, {p['out']:.0f} bytes out")
+        print(f"A durable publish with {p['relays']} relays, {p['batch']} at a time: {p['us']:.1f} µs of Redis's CPU, {p['out']:.0f} bytes out")
     print(f"It writes {figures['writing']['file']:.0f} bytes to the append-only file, {figures['writing']['replica']:.0f} to each replica")
     output = options.build / "bench-capacity.json"
     output.write_text(json.dumps({"machine": os.uname().release, **figures}, indent=2) + "\n")
