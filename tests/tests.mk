@@ -1,7 +1,7 @@
 # Tests, fuzzers, lint and benchmark; included by the Makefile. A new test needs no line here:
 # tests/unit and tests/loop   every test_*.c is a cmocka program; the other files there are linked to each
 # tests/fuzz                  every fuzz_NAME.c is a fuzzer, with its corpus in corpus/NAME/
-# tests/e2e, browser, bench   every test_*.py is run by pytest, and so is tests/lint
+# tests/e2e, deploy, browser, bench   every test_*.py is run by pytest, and so is tests/lint
 
 TEST_SRC  := $(sort $(shell find tests/unit tests/loop -name 'test_*.c' 2>/dev/null))
 AID_SRC   := $(sort $(shell find tests/unit tests/loop -name '*.c' ! -name 'test_*.c' 2>/dev/null))

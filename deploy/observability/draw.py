@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Draws the dashboard from its own queries, without Grafana: the pictures of deploy/observability/README.md.
 
-    draw.py http://127.0.0.1:9090 START END OUTPUT.html      (times in seconds since 1970)
+    draw.py http://127.0.0.1:9090 START END      (times in seconds since 1970)
 
-The layout, titles, queries, units and legends are those of grafana/dashboards/sse-relay.json; each query is asked of
+writes one picture for each row, with headless Chromium, into the folder pictures/ beside it. The layout, titles, queries, units and legends are those of grafana/dashboards/sse-relay.json; each query is asked of
 Prometheus as Grafana would ask it, with all jobs and nodes selected. It draws what that dashboard uses and no more.
 """
 
@@ -12,12 +12,15 @@ import json
 import math
 import pathlib
 import re
+import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 import urllib.request
 
-DASHBOARD = pathlib.Path(__file__).resolve().parent / "grafana/dashboards/sse-relay.json"
+HERE = pathlib.Path(__file__).resolve().parent
+DASHBOARD = HERE / "grafana/dashboards/sse-relay.json"
 COLUMN, ROW, GAP = 60, 30, 8  # pixels of a grid cell, and between panels
 COLORS = ("#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#705da0", "#37872d", "#fade2a")
 NAMED = {"green": "#73bf69", "orange": "#ff9830", "red": "#f2495c"}
@@ -91,11 +94,10 @@ class Page:
             name, points = self.series(target)[0]
             value = list(points.values())[-1]
             shown = f"{value * 100:.0f}%" if defaults["unit"] == "percentunit" else words(value, defaults["unit"])
-            if panel["options"]["textMode"] == "value_and_name":
-                text += f'<div class="n">{name}</div>'
-            size = 26 if len(panel["targets"]) > 1 else 40
-            text += f'<div class="v" style="font-size:{size}px;color:{color_of(value, defaults["thresholds"])}">{shown}</div>'
-        return text
+            title = f'<div class="n">{name}</div>' if panel["options"]["textMode"] == "value_and_name" else ""
+            size = 30 if title else 40
+            text += f'<div>{title}<div class="v" style="font-size:{size}px;color:{color_of(value, defaults["thresholds"])}">{shown}</div></div>'
+        return f'<div style="display:flex">{text}</div>'
 
     def table(self, panel):
         rows = [one["metric"] for one in ask(self.prometheus, "query", query=filled_in(panel["targets"][0]["expr"], self.interval), time=self.end)]
@@ -158,14 +160,32 @@ def runs(points, step):
         yield part
 
 
+def rows(panels):
+    """The panels of each row, its heading first."""
+    for panel in panels:
+        if panel["type"] == "row":
+            row = []
+            yield row
+        row.append(panel)
+
+
+def screenshot(page, panels, file):
+    top = panels[0]["gridPos"]["y"]
+    width = 24 * COLUMN + GAP
+    height = (max(p["gridPos"]["y"] + p["gridPos"]["h"] for p in panels) - top) * ROW + GAP
+    body = "".join(page.panel(panel, top) for panel in panels)
+    with tempfile.TemporaryDirectory() as directory:
+        source = pathlib.Path(directory, "row.html")
+        source.write_text(f'<!doctype html><meta charset="utf-8"><style>{STYLE}</style>{body}', encoding="utf-8")
+        subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={directory}",
+                        f"--window-size={width},{height}", f"--screenshot={file}", source.as_uri()], check=True, capture_output=True)
+
+
 def main():
-    prometheus, start, end, output = sys.argv[1:]
-    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    prometheus, start, end = sys.argv[1:]
     page = Page(prometheus, float(start), float(end))
-    height = max(p["gridPos"]["y"] + p["gridPos"]["h"] for p in panels) * ROW + GAP
-    body = "".join(page.panel(panel, 0) for panel in panels)
-    text = f'<!doctype html><meta charset="utf-8"><style>{STYLE}</style><body style="width:{24 * COLUMN + GAP}px;height:{height}px">{body}'
-    pathlib.Path(output).write_text(text, encoding="utf-8")
+    for panels in list(rows(json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"])):
+        screenshot(page, panels, HERE / "pictures" / f"{panels[0]['title'].lower()}.png")
 
 
 if __name__ == "__main__":
