@@ -35,10 +35,14 @@ LLHTTP_CFLAGS := -I/usr/share/include/llhttp
 LLHTTP_OBJ    := $(patsubst %,$(BUILD)/llhttp/%.o,llhttp http api)
 endif
 
+# What the command line needs beyond that; the relay is linked without it.
+PUBLISH_PKGS := 'libcurl >= 7.74'
+
 # Headers of others are system headers: our warnings are not about them.
 PKG_CFLAGS := $(patsubst -I%,-isystem %, \
-	$(shell pkg-config --cflags $(PKGS) $(LLHTTP_PC) 2>/dev/null) $(LLHTTP_CFLAGS))
+	$(shell pkg-config --cflags $(PKGS) $(PUBLISH_PKGS) $(LLHTTP_PC) 2>/dev/null) $(LLHTTP_CFLAGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) $(LLHTTP_PC) 2>/dev/null)
+PUBLISH_LIBS := $(shell pkg-config --libs $(PUBLISH_PKGS) 2>/dev/null)
 
 SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CPPFLAGS := -D_GNU_SOURCE -DSSE_VERSION='"$(VERSION)"' -DSSE_DATE='"$(DATE)"' -I. -I$(BUILD) $(PKG_CFLAGS) $(CPPFLAGS)
@@ -61,6 +65,7 @@ all: $(BUILD)/sse-relay $(BUILD)/sse-publish $(SHARE:%=$(BUILD)/share/%) ## buil
 
 $(BUILD)/sse-relay: $(BUILD)/relay/main.o $(BUILD)/librelay.a
 $(BUILD)/sse-publish: $(BUILD)/publisher-cli/main.o $(BUILD)/libpublish.a $(BUILD)/librelay.a
+$(BUILD)/sse-publish: private LIBS += $(PUBLISH_LIBS)
 $(BUILD)/sse-relay $(BUILD)/sse-publish:
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
@@ -111,7 +116,7 @@ $(BUILD)/flags $(BUILD)/sources $(BUILD)/test-sources: FORCE
 $(BUILD)/flags: | found
 .PHONY: FORCE found
 found:
-	@pkg-config --print-errors --exists $(PKGS) && { [ -n "$(LLHTTP_PC)" ] || [ -e "$(LLHTTP_DIR)/llhttp.c" ]; } || \
+	@pkg-config --print-errors --exists $(PKGS) $(PUBLISH_PKGS) && { [ -n "$(LLHTTP_PC)" ] || [ -e "$(LLHTTP_DIR)/llhttp.c" ]; } || \
 		{ echo "A library is missing or too old: \`make deps\` installs them." >&2; exit 1; }
 
 -include $(shell find $(BUILD) -type f -name '*.d' -not -path '$(BUILD)/sanitize-*' 2>/dev/null)

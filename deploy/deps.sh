@@ -16,12 +16,14 @@ build | cmd pkg-config       | pkgconf                    | pkgconf             
 build | pc libuv >= 1.44     | libuv1-dev                 | libuv-dev               | libuv-devel                          | libuv
 build | pc hiredis >= 0.14   | libhiredis-dev             | hiredis-dev             | hiredis-devel                        | hiredis
 build | pc jansson           | libjansson-dev             | jansson-dev             | jansson-devel                        | jansson
+build | pc libcurl >= 7.74   | libcurl4-openssl-dev       | curl-dev                | libcurl-devel                        | curl
 build | llhttp               | libllhttp-dev/node-llhttp  | llhttp-dev              | llhttp-devel                         | llhttp
 build | header uthash.h      | uthash-dev                 | uthash-dev              | uthash-devel                         | uthash
 build | cmd redis-server     | redis-server               | redis                   | redis                                | redis
 test  | pc cmocka            | libcmocka-dev              | cmocka-dev              | libcmocka-devel                      | cmocka
 test  | python pytest        | python3-pytest             | py3-pytest              | python3-pytest                       | pytest
 test  | cmd curl             | curl                       | curl                    | curl                                 | curl
+test  | cmd openssl          | openssl                    | openssl                 | openssl                              | openssl
 test  | cmd chromium         | chromium                   | chromium                | chromium                             | chromium
 test  | cmd chromedriver     | chromium-driver            | chromium-chromedriver   | chromedriver                         | chromedriver
 test  | cmd node             | nodejs                     | nodejs                  | nodejs                               | node

@@ -10,6 +10,7 @@ TESTS     := $(TEST_SRC:%.c=$(BUILD)/%)
 REPLAYS   := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(BUILD)/tests/fuzz/replay_%)
 FUZZERS   := $(FUZZ_SRC:%.c=$(BUILD)/%)
 TEST_LIBS := $(BUILD)/libpublish.a $(BUILD)/librelay.a
+$(TESTS) $(REPLAYS) $(FUZZERS): private LIBS += $(PUBLISH_LIBS)
 
 # Figures and a browser tell nothing more about a sanitized relay than the e2e tests do, and take long.
 # In this order: the benchmark's load leaves ports in TIME_WAIT, which others would be refused.

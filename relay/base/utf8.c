@@ -28,9 +28,22 @@ static size_t sequence(unsigned char lead, unsigned char *low, unsigned char *hi
     return 0;
 }
 
-bool utf8_valid(const char *s, size_t len) {
+/* How many of @len bytes at @p, at least one, begin a character, or are one where *@whole. */
+static size_t step(const unsigned char *p, size_t len, bool *whole) {
+    unsigned char low, high;
+    size_t n = sequence(*p, &low, &high), i = 1;
+    if (i < n && i < len && (p[i] < low || p[i] > high))
+        len = i;
+    while (i < n && i < len && (p[i] & 0xc0) == 0x80)
+        i++;
+    *whole = i == n;
+    return i;
+}
+
+size_t utf8_scan(const char *s, size_t len, size_t *bad) {
+    *bad = 0;
     if (len == 0)
-        return true; /* @s may be NULL */
+        return 0; /* @s may be NULL */
     const unsigned char *p = (const unsigned char *)s;
     const unsigned char *end = p + len;
     while (p < end) {
@@ -43,16 +56,20 @@ bool utf8_valid(const char *s, size_t len) {
             p++;
             continue;
         }
-        unsigned char low, high;
-        size_t n = sequence(*p, &low, &high);
-        if (n == 0 || (size_t)(end - p) < n || p[1] < low || p[1] > high)
-            return false;
-        for (size_t i = 2; i < n; i++)
-            if ((p[i] & 0xc0) != 0x80)
-                return false;
+        bool whole;
+        size_t n = step(p, (size_t)(end - p), &whole);
+        if (!whole) {
+            *bad = n;
+            break;
+        }
         p += n;
     }
-    return true;
+    return (size_t)(p - (const unsigned char *)s);
+}
+
+bool utf8_valid(const char *s, size_t len) {
+    size_t bad;
+    return utf8_scan(s, len, &bad) == len;
 }
 
 bool utf8_has_control(const char *s, size_t len) {

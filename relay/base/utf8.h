@@ -7,6 +7,11 @@
 
 bool utf8_valid(const char *s, size_t len);
 
+/* How many bytes of @s are valid before the first that are not, or its end. *@bad is the length of
+ * what U+FFFD stands for there (the Unicode standard's "maximal subpart", as decoders of the web
+ * count): 1 to 3, or 0 at the end. */
+size_t utf8_scan(const char *s, size_t len, size_t *bad);
+
 /* True where @s (valid UTF-8) holds a control character: C0, DEL or C1. */
 bool utf8_has_control(const char *s, size_t len);
 

@@ -34,6 +34,7 @@ LIBRARIES = {
                      "relay", "publisher-cli"],
     r"jansson\.h": ["relay/wire", "relay/config/file", "publisher-cli"],
     r"hiredis\.h|hiredis/.*|sds\.h|read\.h": ["relay/redis"],
+    r"curl/.*": ["publisher-cli"],
     r"llhttp\.h|nghttp2/.*": ["relay/http"],
     r"openssl/.*": ["relay/redis", "relay/http"],
     r"sys/socket\.h|sys/un\.h|netinet/.*|netdb\.h": [

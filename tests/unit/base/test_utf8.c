@@ -116,6 +116,38 @@ static void every_place_in_a_text(void **state) {
     }
 }
 
+/* The table that the Unicode standard gives for U+FFFD (chapter 3, "U+FFFD Substitution of Maximal
+ * Subparts"), and cut characters. */
+static void what_one_replacement_stands_for(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t good, bad;
+    } cases[] = {
+        {"", 0, 0},
+        {"abcdefghi\xff", 9, 1},
+        {"\xc0\xaf", 0, 1},
+        {"\xe0\x80\xbf", 0, 1},
+        {"\xed\xa0\x80", 0, 1},
+        {"\xf4\x91\x92\x93", 0, 1},
+        {"\x80\xbf", 0, 1},
+        {"a\xe1\x80\xe2", 1, 2},
+        {"\xe2\xf0", 0, 1},
+        {"\xf0\x91\x92\xf1", 0, 3},
+        {"\xc3\xb6\xf1\xbf"
+         "A",
+         2, 2},
+        {"\xe2\x82", 0, 2},
+        {"\xf0\x9f\x98", 0, 3},
+        {"\xe2\x82\xac", 3, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t bad = 99, good = utf8_scan(cases[i].text, strlen(cases[i].text), &bad);
+        if (good != cases[i].good || bad != cases[i].bad)
+            fail_msg("case %zu: %zu good, %zu bad", i, good, bad);
+    }
+}
+
 static void control_characters_are_c0_del_and_c1(void **state) {
     (void)state;
     assert_false(utf8_has_control("", 0));
@@ -136,6 +168,7 @@ int main(void) {
         cmocka_unit_test(all_four_byte_sequences_that_differ),
         cmocka_unit_test(every_code_point),
         cmocka_unit_test(every_place_in_a_text),
+        cmocka_unit_test(what_one_replacement_stands_for),
         cmocka_unit_test(control_characters_are_c0_del_and_c1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
