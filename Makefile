@@ -149,6 +149,11 @@ install: all ## install programs, manuals and completions into $(DESTDIR)$(PREFI
 uninstall: ## remove what install put there
 	rm -f '$(DESTDIR)$(PREFIX)/bin/sse-relay' '$(DESTDIR)$(PREFIX)/bin/sse-publish' $(SHARE:%='$(DESTDIR)$(PREFIX)/share/%')
 
+.PHONY: deb
+deb: ## build the Debian package, build/sse-relay_VERSION_ARCH.deb
+	@sh deploy/deps.sh build deb
+	@sh deploy/deb.sh build
+
 .PHONY: clean help
 clean: ## remove everything built
 	rm -rf build

@@ -26,3 +26,7 @@ bench-durable: all $(BENCH_PROGRAMS) ## measure durable topics: publishing, repl
 .PHONY: bench-publish
 bench-publish: all ## measure sse-publish with many events beside redis-benchmark
 	@$(PYTHON) tests/bench/publish.py --build '$(BUILD)' $(BENCH)
+
+.PHONY: bench-capacity
+bench-capacity: all $(BENCH_PROGRAMS) ## measure what deploy/capacity.md says: memory and CPU of connections, deliveries, Redis
+	@$(PYTHON) tests/bench/capacity.py --build '$(BUILD)' $(BENCH)
