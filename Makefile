@@ -52,7 +52,7 @@ LIBS := $(PKG_LIBS) -lm
 
 # Everything but the mains is one archive each, so that the tests link what the programs link.
 RELAY_SRC   := $(filter-out relay/main.c,$(wildcard relay/*.c relay/*/*.c))
-PUBLISH_SRC := $(filter-out publisher-cli/main.c,$(wildcard publisher-cli/*.c))
+PUBLISH_SRC := $(filter-out publisher-cli/main.c,$(wildcard publisher-cli/*.c publisher-cli/*/*.c))
 ASSETS      := $(filter-out %.md,$(wildcard relay/admin/console/*)) relay/wire/publish.lua
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 

@@ -151,13 +151,9 @@ void config_put_generated(enum generated what, struct buf *out) {
         config_put_manual(out);
         break;
     case GENERATE_BASH:
-        completion_put_bash(out, &p);
-        break;
     case GENERATE_ZSH:
-        completion_put_zsh(out, &p);
-        break;
-    case GENERATE_FISH:
-        completion_put_fish(out, &p);
+    case GENERATE_FISH: /* in the order of the shells */
+        completion_put(out, (enum completion_shell)(what - GENERATE_BASH), &p);
         break;
     }
     free(options);
