@@ -137,8 +137,9 @@ run: ## build and start a relay with a private Redis and a demo; RUN_ARGS= adds 
 	@exec $(BUILD)/sse-relay --embedded-redis --demo --allow-anonymous-publish --drain 0s --drain-grace 0s $(RUN_ARGS)
 
 .PHONY: docs
-docs: $(BUILD)/sse-relay ## write relay/config/OPTIONS.md from the table of options
+docs: $(BUILD)/sse-relay ## write relay/config/OPTIONS.md from the table of options, and the chart's values from their comments
 	$(Q)$< --generate markdown > $(BUILD)/OPTIONS.md && mv $(BUILD)/OPTIONS.md relay/config/OPTIONS.md
+	$(Q)$(PYTHON) deploy/helm/table.py
 
 .PHONY: install uninstall
 install: all ## install programs, manuals and completions into $(DESTDIR)$(PREFIX)

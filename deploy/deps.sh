@@ -22,6 +22,7 @@ build | header uthash.h      | uthash-dev                 | uthash-dev          
 build | cmd redis-server     | redis-server               | redis                   | redis                                | redis
 test  | pc cmocka            | libcmocka-dev              | cmocka-dev              | libcmocka-devel                      | cmocka
 test  | python pytest        | python3-pytest             | py3-pytest              | python3-pytest                       | pytest
+test  | python yaml          | python3-yaml               | py3-yaml                | python3-pyyaml                       |
 test  | cmd curl             | curl                       | curl                    | curl                                 | curl
 test  | cmd openssl          | openssl                    | openssl                 | openssl                              | openssl
 test  | cmd chromium         | chromium                   | chromium                | chromium                             | chromium

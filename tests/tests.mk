@@ -1,7 +1,7 @@
 # Tests, fuzzers, lint and benchmark; included by the Makefile. A new test needs no line here:
 # tests/unit and tests/loop   every test_*.c is a cmocka program; the other files there are linked to each
 # tests/fuzz                  every fuzz_NAME.c is a fuzzer, with its corpus in corpus/NAME/
-# tests/e2e, browser, bench   every test_*.py is run by pytest, and so is tests/lint
+# tests/e2e, browser, deploy, bench   every test_*.py is run by pytest, and so is tests/lint
 
 TEST_SRC  := $(sort $(shell find tests/unit tests/loop -name 'test_*.c' 2>/dev/null))
 AID_SRC   := $(sort $(shell find tests/unit tests/loop -name '*.c' ! -name 'test_*.c' 2>/dev/null))
@@ -14,7 +14,7 @@ $(TESTS) $(REPLAYS) $(FUZZERS): private LIBS += $(PUBLISH_LIBS)
 
 # Figures and a browser tell nothing more about a sanitized relay than the e2e tests do, and take long.
 # In this order: the benchmark's load leaves ports in TIME_WAIT, which others would be refused.
-PYTEST_DIRS  := tests/lint tests/e2e $(if $(SANITIZE),,tests/browser tests/bench)
+PYTEST_DIRS  := tests/lint tests/e2e $(if $(SANITIZE),,tests/deploy tests/browser tests/bench)
 PYTEST_FILES := $(foreach dir,$(PYTEST_DIRS),$(sort $(wildcard $(dir)/test_*.py)))
 
 # The interpreter that has pytest, which need not be the first in PATH.
@@ -26,8 +26,14 @@ test: ## install what is missing, build, and run all tests; ONLY=text runs those
 	@$(SUBMAKE) deps-test
 	@$(SUBMAKE) test-run
 
+# What renders and validates deploy/helm and deploy/kustomize, made where their test is to run.
+KUBERNETES_TEST := $(findstring tests/deploy/test_kubernetes.py,$(PYTEST_FILES))
+GO_TOOLS := $(if $(if $(ONLY),$(findstring $(ONLY),$(KUBERNETES_TEST)),$(KUBERNETES_TEST)),build/tools/made)
+build/tools/made: tests/deploy/go-tools.sh
+	@sh $< $(@D) && { [ -e $(@D)/missing ] || touch $@; }
+
 NODE_MODULES := $(patsubst %-lock.json,%.stamp,$(wildcard tests/*/package-lock.json))
-test-run: all test-programs $(NODE_MODULES:tests/%/package.stamp=tests/%/node_modules/.package-lock.json)
+test-run: all test-programs $(GO_TOOLS) $(NODE_MODULES:tests/%/package.stamp=tests/%/node_modules/.package-lock.json)
 	@$(PYTHON) tests/run.py --jobs $(NPROC) --build '$(BUILD)' --sanitize '$(SANITIZE)' --only '$(ONLY)' \
 		$(TESTS) $(REPLAYS) $(PYTEST_FILES)
 test-programs: $(TESTS) $(REPLAYS)
