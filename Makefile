@@ -157,6 +157,11 @@ image: ## build the container image with docker; IMAGE= names it, IMAGE_ARGS= ar
 	docker build -f deploy/Dockerfile -t '$(IMAGE)' --build-arg VERSION='$(VERSION)' --build-arg REVISION="$$(git rev-parse HEAD)" \
 		--build-arg SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct)" $(IMAGE_ARGS) .
 
+.PHONY: deb
+deb: ## build the Debian package, build/sse-relay_VERSION_ARCH.deb
+	@sh deploy/deps.sh build deb
+	@sh deploy/deb.sh build
+
 .PHONY: clean help
 clean: ## remove everything built
 	rm -rf build

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what building (`build`), testing (`test`) and benchmarking (`bench`) need:
+# Installs what building (`build`), testing (`test`), benchmarking (`bench`) and the Debian package (`deb`) need:
 #     sh deploy/deps.sh build test
 # Looks for the things themselves, not for packages, so it says nothing and does nothing where all is
 # there, however it came there. On Debian and its relatives it installs the rest through apt; elsewhere it
@@ -41,6 +41,11 @@ test  | cmd openssl          | openssl                    | openssl             
 test  | cmd clang            | clang                      | clang                   | clang                                | llvm
 test  | cmd clang-format     | clang-format               | clang-extra-tools       | clang-tools-extra                    | clang-format
 test  | fuzzer               | libclang-rt-dev/libclang-rt-14-dev | compiler-rt     | compiler-rt                          | llvm
+test  | apt-cmd systemd-analyze | systemd
+test  | apt-cmd strace       | strace
+test  | apt-cmd dh           | debhelper
+test  | apt-cmd lintian      | lintian
+deb   | cmd dh               | debhelper
 bench | cmd nginx            | nginx                      | nginx                   | nginx                                | nginx
 bench | nginx-module nchan   | libnginx-mod-nchan         | nginx-mod-http-nchan    |                                      |
 TABLE
@@ -52,6 +57,7 @@ have() {
     shift
     case $kind in
     cmd) command -v "$1" ;;
+    apt-cmd) ! command -v apt-get || command -v "$1" ;; # elsewhere the tests do without
     pc) pkg-config --exists "$*" ;;
     llhttp) [ -e /usr/share/llhttp/llhttp.c ] || pkg-config --exists libllhttp || pkg-config --exists llhttp ;;
     header) echo "#include <$1>" | cc -E - ;;

@@ -2,10 +2,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "publisher-cli/doctor.h"
+#include "publisher-cli/history.h"
 #include "publisher-cli/publish.h"
 #include "publisher-cli/table.h"
 #include "publisher-cli/tail.h"
 #include "publisher-cli/terminal.h"
+#include "publisher-cli/topics.h"
 #include "relay/wire/publish.h"
 
 enum { ENDLESS_HISTORY = 100, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };
@@ -52,6 +55,59 @@ static const struct command_row rows[] = {
      .words = WORDS_PUBLISH,
      .history = PUBLISH_HISTORY_DEFAULT,
      .run = run_publish},
+    {.command = COMMAND_TAIL,
+     .name = "tail",
+     .synopses = {"TOPIC..."},
+     .summary = "watch the events of a relay as they come, over HTTP",
+     .prose =
+         "Asks a relay for the stream of the topics, over HTTP, and prints the data of each event; "
+         "of several topics, each line with its topic and a tab in front, and on a terminal with "
+         "the event's name. With `--json` it prints an object for each event, which `replay` "
+         "publishes again: topic, event, id, time (ms since 1970) and data.\n\n"
+         "It comes back by itself, as a browser does, and goes on behind the last event it had: "
+         "durable events come once and in order. Where some are gone it says so, and with `--json` "
+         "prints the relay's `relay.reset` too. It ends with `--count`, with a signal, when "
+         "standard output is closed, and when the relay answers 204 or refuses. `--timeout` counts "
+         "until the first stream; once there was one, it never gives up.",
+     .examples = {{"sse-publish tail news sport", "what comes from now on"},
+                  {"sse-publish tail news --since 10m --json", "the last ten minutes, and on"},
+                  {"sse-publish tail news --last 1 --count 1", "the latest event"}},
+     .examples_common = 1,
+     .words = WORDS_TOPICS,
+     .words_min = 1,
+     .words_max = SIZE_MAX,
+     .run = tail_run},
+    {.command = COMMAND_HISTORY,
+     .name = "history",
+     .synopses = {"TOPIC"},
+     .summary = "print what a topic's log in Redis keeps, oldest first",
+     .prose = "Prints the data of each event, or with `--json` an object a line: topic, event, id, "
+              "time and data, which `replay` publishes again. It reads up to where the log ends "
+              "when it begins.\n\n"
+              "An entry that is no event is reported and passed over, as a relay does; the exit "
+              "code is 1 then. Of a topic that has no log it says so; the exit code is 0.",
+     .examples = {{"sse-publish history orders", "all that is kept"},
+                  {"sse-publish history --last 10 orders", "the last ten"},
+                  {"sse-publish history --json orders > orders.log", "to be replayed"}},
+     .words = WORDS_TOPICS,
+     .words_min = 1,
+     .words_max = 1,
+     .run = history_run},
+    {.command = COMMAND_TOPICS,
+     .name = "topics",
+     .synopses = {"[PATTERN]"},
+     .summary = "list topics: length of the log, last id, age",
+     .prose = "For each topic: how many events its log holds, the id and the age of the last one, "
+              "and for how long the log is kept unless another one comes. A topic whose log is "
+              "over is listed for as long as Redis remembers its last id.\n\n"
+              "In PATTERN `*` stands for any text, and everything else for itself. On a terminal "
+              "the columns are aligned, and up to 10,000 topics sorted; elsewhere tabs stand "
+              "between the columns, and the topics come in no order.",
+     .examples = {{"sse-publish topics 'orders.*'", "those that begin with orders."},
+                  {"sse-publish topics | cut -f 1", "their names alone"}},
+     .words = WORDS_PATTERN,
+     .words_max = 1,
+     .run = topics_run},
     {.command = COMMAND_CLOCK,
      .name = "clock",
      .synopses = {"[TOPIC]"},
@@ -79,28 +135,20 @@ static const struct command_row rows[] = {
      .every_ms = LETTERS_EVERY_MS,
      .history = ENDLESS_HISTORY,
      .run = run_publish},
-    {.command = COMMAND_TAIL,
-     .name = "tail",
-     .synopses = {"TOPIC..."},
-     .summary = "watch the events of a relay, as they come",
-     .prose =
-         "Asks a relay for the stream of the topics, over HTTP, and prints the data of each event; "
-         "of several topics, each line with its topic and a tab in front, and on a terminal with "
-         "the event's name. With `--json` it prints an object for each event, which `replay` "
-         "publishes again: topic, event, id, time (ms since 1970) and data.\n\n"
-         "It comes back by itself, as a browser does, and goes on behind the last event it had: "
-         "durable events come once and in order. Where some are gone it says so, and with `--json` "
-         "prints the relay's `relay.reset` too. It ends with `--count`, with a signal, when "
-         "standard output is closed, and when the relay answers 204 or refuses. `--timeout` counts "
-         "until the first stream; once there was one, it never gives up.",
-     .examples = {{"sse-publish tail news sport", "what comes from now on"},
-                  {"sse-publish tail news --since 10m --json", "the last ten minutes, and on"},
-                  {"sse-publish tail news --last 1 --count 1", "the latest event"}},
+    {.command = COMMAND_DOCTOR,
+     .name = "doctor",
+     .summary = "look at Redis and say in words what to change",
+     .prose = "One line for each check: ok, warn, fail or skip, what was found, and what to do, "
+              "with the line of redis.conf. What this user may not ask is skipped. Nothing is "
+              "written to Redis: rights are tried with commands that Redis refuses once it has "
+              "looked at the rights.\n\n"
+              "The exit code is 0 when nothing failed, 1 when something did, 3 when there is no "
+              "Redis.",
+     .examples = {{"sse-publish doctor", "is this Redis fit for it?"},
+                  {"sse-publish doctor | grep -v ^ok", "what is to be changed"}},
      .examples_common = 1,
-     .words = WORDS_TOPICS,
-     .words_min = 1,
-     .words_max = SIZE_MAX,
-     .run = tail_run},
+     .words = WORDS_NONE,
+     .run = doctor_run},
     {.command = COMMAND_HELP,
      .name = "help",
      .synopses = {"[COMMAND]"},
@@ -115,7 +163,7 @@ static const struct exit_row exits[] = {
           "signal, too."},
     {"1", "Redis was reached and refused (a password, a right, no memory, a key that was used for "
           "something else), or too few replicas have the event; some lines were not published; a "
-          "relay refused."},
+          "relay refused; `doctor` found what fails, or `history` what is no event."},
     {"2", "Wrong arguments, or data that cannot be an event: not UTF-8, or more than 1 MiB."},
     {"3", "Redis, or the relay, cannot be reached, or was lost and did not come back in time."},
     {"128+n", "Signal n came before the end, such as 130 for Ctrl-C."},

@@ -311,7 +311,7 @@ static int read_publish_words(struct reader *r) {
 
 static int read_words(struct reader *r) {
     const struct command_row *command = r->command;
-    bool is_topics = command->words == WORDS_TOPICS;
+    bool is_topics = command->words == WORDS_TOPICS || command->words == WORDS_PATTERN;
     const char **list = is_topics ? r->o.topics : r->o.files;
     size_t *count = is_topics ? &r->o.topics_count : &r->o.files_count;
     if (command->words == WORDS_PUBLISH)
@@ -331,6 +331,8 @@ static int read_words(struct reader *r) {
 }
 
 static int check_topics(struct reader *r) {
+    if (r->command->words == WORDS_PATTERN)
+        return RELAY_OK;
     if (r->o.topics_count > TOPICS_MAX)
         return refuse(r, "there are more than 256 topics");
     for (size_t i = 0; i < r->o.topics_count; i++) {

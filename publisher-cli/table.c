@@ -71,12 +71,12 @@ static const char *check_token(const char *text) {
 }
 
 static const struct option_row rows[] = {
-    {.group = "What is published",
+    {.group = "Topic and event",
      .name = "topic",
      .letter = 't',
      .kind = OPTION_TOPIC,
      .value = "TOPIC",
-     .commands = PUBLISHERS | TAIL | HISTORY,
+     .commands = PUBLISHERS | TAIL,
      .help = "a topic; repeatable",
      .more = "Each topic gets an event with an id of its own, all of them in one step. A word that "
              "would be taken for a command is a topic here. A topic is 1 to 256 bytes of UTF-8 "
@@ -151,9 +151,10 @@ static const struct option_row rows[] = {
      INPUT(INPUT_NDJSON),
      .commands = PUBLISH,
      .help = "each line is an object: topic, event, data, ...",
-     .more = "Its members are `topic` (or `topics`), `event`, `data` (a string; any other JSON is "
-             "published as its compact text), `retry` and `key`; what it does not name comes from "
-             "the options.",
+     .more = "Its members are `topic` (or `topics`, an array), `data` (a string; any other JSON is "
+             "published as its compact text), `event`, `key`, `retry`, `history`, `ttl` and "
+             "`live`; what it does not name comes from the options. A member with another name is "
+             "refused, but for the `id` and `time` that `history --json` and `tail --json` print.",
      .is_common = true},
     {.name = "rate",
      .kind = OPTION_RATE,
@@ -164,7 +165,7 @@ static const struct option_row rows[] = {
      .help = "this many a second at most; 30/m, 5k/s, ..."},
     {.name = "count",
      NUMBER(count, 1, MANY, "1 or more"),
-     .commands = PUBLISHERS | TAIL,
+     .commands = PUBLISHERS | TAIL | HISTORY,
      .help = "end after N events"},
     {.name = "repeat",
      NUMBER(repeat, 1, MANY, "1 or more"),
@@ -204,7 +205,7 @@ static const struct option_row rows[] = {
      .check = check_since,
      .allowed = "10m, or milliseconds since 1970",
      .commands = TAIL | HISTORY,
-     .help = "events of the last TIME, or since ms of 1970"},
+     .help = "begin TIME ago (10m), or at ms since 1970"},
     {.name = "last",
      NUMBER(last, 1, PUBLISH_HISTORY_MAX, "1 to 10000000"),
      .commands = TAIL | HISTORY,
@@ -250,9 +251,12 @@ static const struct option_row rows[] = {
      TIME(timeout_ms, 100, DAY, "100ms to 24h"),
      .fallback = "30s",
      .commands = PUBLISH | REPLAY | READERS,
-     .help = "how long what is lost is tried again",
-     .more = "A connection that is lost is made anew, with growing pauses, and what was not "
-             "answered is sent again: of durable events none is stored twice."},
+     .help = "give up when nothing moved for this long",
+     .more =
+         "Until then a connection that cannot be made or was lost is made anew, with growing "
+         "pauses, and what was not answered is sent again: of durable events, none is stored "
+         "twice. `tail` gives up only before its first stream; `history`, `topics` and `doctor` do "
+         "not try again, and wait this long for an answer; `clock` and `letters` never give up."},
 
     {.group = "What is printed",
      .name = "output",
@@ -271,8 +275,7 @@ static const struct option_row rows[] = {
      .letter = 'h',
      ACTION(COMMAND_HELP),
      .commands = ALL,
-     .help = "print the help of a command",
-     .is_common = true},
+     .help = "print the help of a command"},
     {.name = "version", ACTION(COMMAND_VERSION), .commands = ALL, .help = "print the version"},
     {.name = "generate",
      CHOICE(generated, generates, "FILE", "man, bash, zsh, fish"),

@@ -18,6 +18,7 @@
 enum words {
     WORDS_PUBLISH, /* TOPIC [DATA], or TOPIC [FILE]..., as options.c reads them */
     WORDS_TOPICS,
+    WORDS_PATTERN, /* of topics: at most one, where `*` stands for anything */
     WORDS_FILES,
     WORDS_COMMAND, /* of help */
     WORDS_NONE

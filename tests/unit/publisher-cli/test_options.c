@@ -84,6 +84,10 @@ static void test_words(void **state) {
         {{"clock", "-t", "a", "-t", "b"}, COMMAND_CLOCK, {"a", "b"}, NULL, {NULL}},
         {{"letters"}, COMMAND_LETTERS, {"letters"}, NULL, {NULL}},
         {{"--every=2m", "letters", "abc"}, COMMAND_LETTERS, {"abc"}, NULL, {NULL}},
+        {{"history", "--last", "5", "t"}, COMMAND_HISTORY, {"t"}, NULL, {NULL}},
+        {{"topics"}, COMMAND_TOPICS, {NULL}, NULL, {NULL}},
+        {{"topics", "a{*"}, COMMAND_TOPICS, {"a{*"}, NULL, {NULL}},
+        {{"doctor"}, COMMAND_DOCTOR, {NULL}, NULL, {NULL}},
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         struct options o = good(all[i].arguments);
@@ -259,8 +263,9 @@ static void test_refused_words(void **state) {
          "there are too many arguments: data with spaces needs quotes, and several topics are -t "
          "TOPIC each"},
         {{"clock", "t", "d"}, "there are too many arguments: sse-publish clock [TOPIC]"},
-        {{"help", "tock"},
-         "there is no command \"tock\"; there are publish, clock, letters, tail, help"},
+        {{"history"}, "there is no topic: sse-publish history TOPIC"},
+        {{"history", "a", "b"}, "there are too many arguments: sse-publish history TOPIC"},
+        {{"doctor", "a"}, "there are too many arguments: sse-publish doctor takes none"},
         {{"", "d"}, "the topic \"\" is empty"},
         {{"a*", "d"}, "the topic \"a*\" holds one of * { }, which are kept for patterns"},
         {{"relay.x", "d"},

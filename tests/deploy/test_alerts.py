@@ -1,0 +1,72 @@
+"""The alerts and the runbook of deploy/observability: promtool's word, a scenario for each alert, a page for each alert,
+and no name of a metric that a relay does not have."""
+
+import re
+import subprocess
+
+import pytest
+
+import harness
+from settings import ROOT, tool
+
+ROOM = ROOT / "deploy/observability"
+RULES, SCENARIOS, CONFIG = (ROOM / "prometheus" / name for name in ("alerts.yml", "alerts.test.yml", "prometheus.yml"))
+RUNBOOK = ROOM / "runbook.md"
+DASHBOARD = ROOM / "grafana/dashboards/sse-relay.json"
+ALERTS = re.findall(r"^ +- alert: (\w+)$", RULES.read_text(), re.M)
+
+
+def promtool(*args):
+    if not tool("promtool"):
+        pytest.skip("promtool is missing: it is in the package prometheus")
+    done = subprocess.run(["promtool", *args], capture_output=True, text=True, cwd=ROOM / "prometheus", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_config():
+    """The configuration and the rules are ones that Prometheus takes."""
+    promtool("check", "config", CONFIG.name)
+    promtool("check", "rules", RULES.name)
+
+
+def test_scenarios():
+    """`promtool test rules`: what fires, and what does not."""
+    promtool("test", "rules", SCENARIOS.name)
+
+
+def test_each_alert_has_a_scenario():
+    assert len(ALERTS) > 20 and len(set(ALERTS)) == len(ALERTS)
+    fired = set(re.findall(r'alertname="(\w+)"\}', SCENARIOS.read_text()))
+    assert fired == set(ALERTS), fired ^ set(ALERTS)
+
+
+def test_each_alert_has_a_page():
+    """Each alert has a section in the runbook, in the order of the rules, that says what it means, what to check and what to do."""
+    sections = re.split(r"^### ", RUNBOOK.read_text(), flags=re.M)[1:]
+    pages = [section for section in sections if section.startswith("SseRelay")]
+    assert [page.split("\n")[0] for page in pages] == ALERTS
+    for page in pages:
+        assert all(f"**{word}**" in page for word in ("Means", "Check", "Do")), page
+
+
+@pytest.fixture(scope="module")
+def metrics(tmp_path_factory, redis):
+    """What a real relay has."""
+    relay = harness.Relay(tmp_path_factory.mktemp("relay"), "relay", redis.url, "--drain", "0s", "--drain-grace", "0s")
+    yield relay.wait_ready().metrics()
+    relay.finish()
+
+
+@pytest.mark.parametrize("file", [RULES, SCENARIOS, DASHBOARD, RUNBOOK, ROOT / "deploy/sysctl/README.md"],
+                         ids=lambda file: f"{file.parent.name}-{file.name}")
+def test_metrics_exist(file, metrics):
+    """Every metric that is named is one of a real relay's, with the labels and the label values that are named."""
+    have = {name for name, _, _ in metrics.samples} | set(re.findall(r"^# TYPE (\w+)", metrics.text, re.M))
+    named = re.findall(r"\b(sse_relay_\w+)(?:\{([^}]*)\})?", file.read_text().replace('\\"', '"'))
+    assert named
+    for name, labels in named:
+        assert name in have, name
+        for label, values in re.findall(r'(\w+)=~?"([^"]*)"', labels):
+            if label not in ("job", "instance", "version"):
+                there = {sample.get(label) for sample_name, sample, _ in metrics.samples if sample_name == name}
+                assert set(values.split("|")) <= there, (name, label, values)
