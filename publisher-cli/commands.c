@@ -7,26 +7,12 @@
 #include "publisher-cli/publish.h"
 #include "publisher-cli/table.h"
 #include "publisher-cli/tail.h"
-#include "publisher-cli/terminal.h"
 #include "publisher-cli/topics.h"
 #include "relay/wire/publish.h"
 
 enum { ENDLESS_HISTORY = 100, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };
 
-/* Until these are there, they are refused rather than left out in silence. */
-static bool is_ahead(const struct options *o) {
-    bool reads_files = o->files_count > 1 || (o->files_count == 1 && strcmp(o->files[0], "-") != 0);
-    return reads_files || o->topics_count > 1 || o->input == INPUT_NDJSON || o->rate > 0 ||
-           o->count > 0 || o->repeat > 1 || o->resume_from > 0 || o->on_error != ON_ERROR_STOP ||
-           o->is_json || o->output != OUTPUT_TEXT;
-}
-
 static int run_publish(const struct options *o, uv_loop_t *loop, FILE *out, FILE *err) {
-    if (is_ahead(o)) {
-        complain(err, "several topics, files, --ndjson, --rate, --count, --repeat, --on-error, "
-                      "--resume-from, --json and --output are not supported yet");
-        return EXIT_USAGE;
-    }
     return publish_run(o, loop, STDIN_FILENO, out, err);
 }
 
@@ -134,6 +120,21 @@ static const struct command_row rows[] = {
      .topic = "letters",
      .every_ms = LETTERS_EVERY_MS,
      .history = ENDLESS_HISTORY,
+     .run = run_publish},
+    {.command = COMMAND_REPLAY,
+     .name = "replay",
+     .synopses = {"[-t TOPIC] FILE..."},
+     .summary = "publish a recorded stream with its timing",
+     .prose = "Publishes the events of FILE, one JSON object a line as `sse-publish tail --json` "
+              "prints them, each into its topic or into that of `-t`, and as far apart in time as "
+              "they were then, divided by `--speed`. Lines without a time go at once; the relays' "
+              "own events (`relay.live`, `relay.reset`) are left out.",
+     .examples = {{"sse-publish tail --json news > day.ndjson", "record"},
+                  {"sse-publish replay --speed 10 day.ndjson", "and publish it ten times as fast"}},
+     .words = WORDS_FILES,
+     .words_min = 1,
+     .words_max = SIZE_MAX,
+     .history = PUBLISH_HISTORY_DEFAULT,
      .run = run_publish},
     {.command = COMMAND_DOCTOR,
      .name = "doctor",

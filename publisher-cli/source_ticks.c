@@ -46,7 +46,7 @@ static enum source_state next(struct source *source, struct source_item *item) {
     s->write(s);
     item->event.data = s->text;
     item->event.data_len = strlen(s->text);
-    item->where = "the tick";
+    item->what = "the tick";
     return SOURCE_EVENT;
 }
 

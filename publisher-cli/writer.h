@@ -1,11 +1,21 @@
-/* How an event gets into Redis, live or durable, and what became of it.
+/* How batches get into Redis: pipelined, in order, and again where a connection was lost.
  *
- * Durable: on each new connection the server's run_id is read and the publish script loaded; then
- * each event is one call of the script, and where replicas are waited for, a WAIT behind it on the
- * same connection, since it counts the writes of its own connection. A server that forgot the
- * script gets its text, and no further event until that was answered, so that the order stays.
+ * A batch is sent as soon as it is given, while others are still unanswered. When the connection is
+ * lost, or Redis cannot take events for a while (loading, busy, a replica during a failover, a
+ * script that it forgot), all that is unanswered is sent again, in its order and before anything
+ * new. A durable batch has a key of idempotency, its event's own or one made of this run and its
+ * number, so that Redis knows what it did already; live events may then be there twice, and are
+ * counted. It ends when Redis made no progress for timeout_ms.
  *
- * Embedded; one loop, one thread. Every event that was taken has exactly one outcome. */
+ * Once keys live in Redis for a while only. They are given timeout_ms and KEY_SPARE_MS more, and a
+ * batch that is older than its timeout_ms and half of the spare is not sent again: it may be
+ * published or not, and nobody can find out.
+ *
+ * Only a refusal that passes (BUSY) can change the order: batches behind the refused one may be
+ * taken before it is sent again. They are counted too.
+ *
+ * start/close: embedded; one loop, one thread; on_closed is the last callback. No callback from
+ * within a call. */
 #ifndef PUBLISHER_CLI_WRITER_H
 #define PUBLISHER_CLI_WRITER_H
 
@@ -13,62 +23,112 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "publisher-cli/options.h"
+#include "publisher-cli/batch.h"
+#include "publisher-cli/session.h"
 #include "relay/base/rng.h"
 #include "relay/redis/client.h"
-#include "relay/redis/info.h"
-#include "relay/wire/id.h"
-#include "relay/wire/publish.h"
 
-enum { WRITER_WAIT_MS = 3000 }; /* for replicas; less than a connection is given for an answer */
-
-struct outcome {
-    int status;            /* RELAY_OK: Redis has it; RELAY_EREMOTE: it refused; else its answer was
-                              lost, before or after it had it */
-    const char *refusal;   /* of RELAY_EREMOTE: what is wrong */
-    long long subscribers; /* of a live event: those in Redis */
-    const char *id;        /* of a durable event, id_len bytes; NULL: live */
-    size_t id_len;
-    bool duplicate;     /* it was published before, with the same key */
-    bool announced;     /* else it is stored, and subscribers were not told */
-    long long replicas; /* that have it, where they were waited for; -1: that is not known */
+enum {
+    WRITER_WINDOW_BATCHES = 32,            /* unanswered at most */
+    WRITER_WINDOW_BYTES = 4 * 1024 * 1024, /* of these; one batch may have more */
+    WRITER_KEY_SPARE_MS = 5 * 60 * 1000,   /* beyond the timeout */
+    WRITER_RUN_DIGITS = 16
 };
 
-/* The texts live for the call. */
-typedef void (*writer_cb)(void *arg, const struct outcome *outcome);
+struct writer_options {
+    const struct redis_url *redis;
+    const char *prefix;
+    uint64_t timeout_ms;
+    bool is_patient; /* never gives up once it was connected */
+    bool is_live;    /* no batch is durable */
+    unsigned wait_replicas;
+};
+
+/* An event that Redis has. */
+struct written {
+    const struct batch *batch;
+    size_t item;
+    const char *id; /* of a durable event, id_len bytes; NULL: live */
+    size_t id_len;
+    bool is_duplicate;     /* it was published before, with the same key */
+    long long subscribers; /* of a live one: those in Redis */
+};
+
+/* What became of a batch. */
+struct outcome {
+    bool is_lost;        /* it may be published or not: the answer was lost for good */
+    const char *refusal; /* what Redis said to `batch->failed` items of it; NULL: they are none */
+    bool is_duplicate;   /* it was published before */
+    bool is_announced;   /* else it is stored, and subscribers were not told */
+    long long replicas;  /* that have it, where they were waited for; -1: not known */
+    const char *id;      /* of its first item, where it is stored; id_len bytes */
+    size_t id_len;
+};
+
+enum writer_end {
+    WRITER_UNREACHABLE, /* there is no Redis */
+    WRITER_REFUSED,     /* Redis will not have us */
+    WRITER_GAVE_UP      /* there was no progress for timeout_ms */
+};
+
+struct writer_callbacks {
+    void (*on_room)(void *arg); /* writer_has_room(), perhaps again */
+    void (*on_written)(void *arg, const struct written *written);
+    void (*on_outcome)(void *arg, const struct batch *batch, const struct outcome *outcome);
+    /* The connection is lost, or Redis takes no events for now; it is being tried again. */
+    void (*on_trouble)(void *arg, bool is_lost, const char *why);
+    void (*on_again)(void *arg);                                     /* and that worked */
+    void (*on_end)(void *arg, enum writer_end end, const char *why); /* close it */
+    void (*on_closed)(void *arg);
+};
 
 struct writer {
-    const struct options *options;
-    struct redis_client *client;
-    void (*on_ready)(void *arg);                    /* events may be sent (again) */
-    void (*on_refused)(void *arg, const char *why); /* the connection is of no use for them */
+    struct writer_options options;
+    struct writer_callbacks callbacks;
     void *arg;
-    bool is_prepared;   /* the present connection */
-    uint64_t resent;    /* texts of the script that are not answered yet */
-    struct buf channel; /* of the topic */
-    struct buf text;    /* being sent; kept for its memory */
+    struct redis_client client;
+    struct session session;
+    uv_timer_t timer; /* runs while something is waited for */
     struct rng rng;
-    char run_id[REDIS_INFO_VALUE_MAX];
-    char sha[PUBLISH_SHA_BYTES + 1]; /* "": unknown, the text is sent each time */
+    char run[WRITER_RUN_DIGITS + 1];
+    struct batch *head, **tail; /* unanswered, the oldest first */
+    struct batch *unsent;       /* of these, the first that is not on its way */
+    size_t unanswered;          /* batches in the list */
+    size_t unanswered_bytes;
+    size_t in_flight; /* batches that are on their way */
+    uint64_t sent;    /* batches so far */
+    bool is_ready;    /* the connection is prepared */
+    bool has_been_ready;
+    bool is_in_trouble; /* which was said */
+    bool is_refused;    /* for now: nothing more is sent until what is in flight is answered */
+    bool is_forgotten;  /* of that: the script alone */
+    bool is_over;       /* on_end was called */
+    bool is_closing;
+    uint64_t progress_ms; /* when something was answered, or waiting began; loop time */
+    uint64_t resent_live; /* events that may be there twice */
+    uint64_t overtaken;   /* events that were taken behind later ones */
+    struct buf why;       /* the last trouble */
 };
 
-/* @client is started by the caller, who calls writer_up() from its on_up and writer_down() from its
- * on_down. The callbacks come from the loop. */
-void writer_init(struct writer *w, const struct options *options, struct redis_client *client,
-                 void (*on_ready)(void *arg), void (*on_refused)(void *arg, const char *why),
-                 void *arg);
+void writer_start(struct writer *w, uv_loop_t *loop, const struct writer_options *options,
+                  const struct writer_callbacks *callbacks, void *arg);
+
+/* Whether it makes sense to give another batch now. */
+bool writer_has_room(const struct writer *w);
+
+/* Send @b, which holds something; it is the writer's from now on. */
+void writer_send(struct writer *w, struct batch *b);
+
+/* The oldest batch that is unanswered, and its followers by ->next; NULL: all are answered. */
+const struct batch *writer_unanswered(const struct writer *w);
+
+/* How long replicas are waited for. */
+uint64_t writer_wait_ms(const struct writer *w);
+
+/* End it, in any state and again; unanswered batches stay until writer_fini(). */
+void writer_close(struct writer *w);
+
+/* After on_closed. */
 void writer_fini(struct writer *w);
-
-void writer_up(struct writer *w);
-void writer_down(struct writer *w);
-
-/* Whether writer_send() takes an event now; on_ready tells when it does again. */
-bool writer_is_ready(const struct writer *w);
-
-/* Send @event, checked; @line is its number where the input is lines, else 0.
- *
- * Returns RELAY_OK, or the code of redis_client_command(): @cb will not be called. */
-int writer_send(struct writer *w, const struct event *event, uint64_t line, writer_cb cb,
-                void *arg);
 
 #endif

@@ -148,6 +148,9 @@ static void write_queues(const struct metrics_source *s, struct buf *out) {
 
 static void write_redis(const struct bus_figures *b, struct buf *out) {
     single(out, "topics", "gauge", "Topics subscribed on Redis.", figure_get(&b->topics));
+    single(out, "topics_refused_total", "counter",
+           "Answers of Redis that forbid a topic's channel to the relay's user.",
+           figure_get(&b->topics_refused));
     head(out, "events_received_total", "counter",
          "Messages received from Redis on topics, by kind.");
     labelled(out, "events_received_total", "kind", "live", figure_get(&b->events_live));

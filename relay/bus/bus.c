@@ -145,7 +145,7 @@ static void stop(struct bus *bus) {
     uv_close((uv_handle_t *)&bus->script.retry, NULL);
     uv_close((uv_handle_t *)&bus->probe.timer, NULL);
     uv_close((uv_handle_t *)&bus->tick, NULL);
-    uv_close((uv_handle_t *)&bus->replays_turn, NULL);
+    uv_close((uv_handle_t *)&bus->turn, NULL);
     uv_close((uv_handle_t *)&bus->wakeup, NULL);
 }
 
@@ -181,13 +181,19 @@ static void on_wakeup(uv_async_t *wakeup) {
         subscriptions_send(bus);
 }
 
-static void on_replays_turn(uv_check_t *turn) {
-    replay_serve(turn->data);
+/* What the sockets and the queue brought is there. */
+static void on_turn(uv_check_t *turn) {
+    struct bus *bus = turn->data;
+    if (bus->clock_due)
+        clock_read(bus);
+    bus->clock_due = false;
+    replay_serve(bus);
 }
 
 static void on_tick(uv_timer_t *tick) {
     struct bus *bus = tick->data;
-    wheel_advance(&bus->wheel, clock_mono_ms(), subscriptions_linger_over, bus);
+    wheel_advance(&bus->wheel, clock_mono_ms(), subscriptions_timer, bus);
+    pages_expire(bus);
 }
 
 /* ---- the thread ---- */
@@ -223,9 +229,9 @@ struct bus *bus_start(const struct bus_options *options, struct bus_figures *fig
     wheel_init(&bus->wheel, clock_mono_ms());
     siphash_key_init(&bus->subscriptions_key);
     uv_timer_init(&bus->loop, &bus->tick);
-    uv_check_init(&bus->loop, &bus->replays_turn);
-    bus->tick.data = bus->replays_turn.data = bus;
-    uv_check_start(&bus->replays_turn, on_replays_turn);
+    uv_check_init(&bus->loop, &bus->turn);
+    bus->tick.data = bus->turn.data = bus;
+    uv_check_start(&bus->turn, on_turn);
     uv_timer_start(&bus->tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
     script_init(bus);
     probe_start(bus);

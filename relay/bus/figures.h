@@ -14,6 +14,7 @@ struct bus_figures {
     figure reader_lost;
     figure connect_failures; /* attempts that failed */
     figure topics;           /* subscribed on Redis, lingering ones included */
+    figure topics_refused;   /* answers of Redis that forbid a topic's channel */
     figure events_live;
     figure events_durable;
     figure gaps; /* of durable topics, filled from their logs */

@@ -25,6 +25,7 @@ struct history_read {
         *subscription;     /* NULL: it was given up, or the read is to be forgotten */
     struct event_id floor; /* of the ring when it was asked for */
     struct event_id goal;  /* of fill(): what was published, whether or not the log still has it */
+    size_t count;          /* of a log's entries that were asked for */
 };
 
 static void read_last(struct bus_subscription *s);
@@ -57,6 +58,14 @@ static struct bus_subscription *read_done(void *arg, int status) {
         return NULL;
     s->read = NULL;
     return status == RELAY_OK ? s : NULL;
+}
+
+/* The same for entries of a log. */
+static struct bus_subscription *log_read_done(void *arg, int status, const redisReply *reply) {
+    struct bus_subscription *s = ((struct history_read *)arg)->subscription;
+    if (s != NULL)
+        log_answered(s, status, reply);
+    return read_done(arg, status);
 }
 
 /* ---- rings ---- */
@@ -165,7 +174,8 @@ static void settle(struct bus_subscription *s) {
 
 static void on_page(void *arg, int status, const struct redisReply *reply) {
     const struct event_id goal = ((struct history_read *)arg)->goal;
-    struct bus_subscription *s = read_done(arg, status);
+    const size_t count = ((struct history_read *)arg)->count;
+    struct bus_subscription *s = log_read_done(arg, status, reply);
     if (s == NULL || reply->type != REDIS_REPLY_ARRAY)
         return;
     struct buf message = BUF_INIT;
@@ -180,7 +190,7 @@ static void on_page(void *arg, int status, const struct redisReply *reply) {
         moved = true;
     }
     buf_fini(&message);
-    if (moved && reply->elements == PAGE_ENTRIES) {
+    if (moved && reply->elements == count) {
         fill(s, &goal);
         return;
     }
@@ -193,8 +203,9 @@ static void on_page(void *arg, int status, const struct redisReply *reply) {
 static void fill(struct bus_subscription *s, const struct event_id *goal) {
     struct history_read *read = read_new(s);
     read->goal = *goal;
+    read->count = log_count(s, PAGE_ENTRIES);
     s->history = HISTORY_READING;
-    if (log_read(s->bus, s, false, &s->ring.top, NULL, PAGE_ENTRIES, on_page, read) != RELAY_OK)
+    if (log_read(s->bus, s, false, &s->ring.top, NULL, read->count, on_page, read) != RELAY_OK)
         read_done(read, RELAY_ECONN);
 }
 
@@ -233,13 +244,12 @@ static void on_last(void *arg, int status, const struct redisReply *reply) {
     struct event_id last;
     if (s == NULL)
         return;
-    if (reply->type == REDIS_REPLY_STRING && id_parse(reply->str, reply->len, &last) == RELAY_OK) {
-        if (strcmp(last.birth, s->bus->domain.position.birth) == 0) {
-            take_last(s, &last);
-            return;
-        }
-        clock_read(s->bus); /* answered first; where there was a birth, all is read anew */
+    if (reply->type == REDIS_REPLY_STRING && id_parse(reply->str, reply->len, &last) == RELAY_OK &&
+        strcmp(last.birth, s->bus->domain.position.birth) == 0) {
+        take_last(s, &last);
+        return;
     }
+    s->bus->clock_due = true; /* there may have been a birth, and then all is read anew */
     struct history_read *read = read_new(s); /* its last id is not kept: the log's newest entry */
     if (log_read(s->bus, s, true, NULL, NULL, 1, on_newest, read) != RELAY_OK)
         read_done(read, RELAY_ECONN);
@@ -314,6 +324,7 @@ void history_clock_known(struct bus *bus, const struct event_id *position) {
 
 void history_free(struct bus_subscription *s) {
     read_forget(s);
+    pages_forget(s);
     drop_pending(s);
     s->bus->ring_bytes -= s->ring.bytes;
     ring_fini(&s->ring);
@@ -401,7 +412,8 @@ void history_event(struct bus_subscription *s, const struct envelope *envelope,
 
 static void on_older(void *arg, int status, const struct redisReply *reply) {
     const struct event_id floor = ((struct history_read *)arg)->floor;
-    struct bus_subscription *s = read_done(arg, status);
+    const size_t count = ((struct history_read *)arg)->count;
+    struct bus_subscription *s = log_read_done(arg, status, reply);
     if (s == NULL || reply->type != REDIS_REPLY_ARRAY)
         return;
     if (id_compare(&floor, &s->ring.floor) != 0) { /* it had to drop its oldest meanwhile */
@@ -428,13 +440,14 @@ static void on_older(void *arg, int status, const struct redisReply *reply) {
         ring_account(s, before);
     }
     buf_fini(&message);
-    s->reaches_back = !full && (!linked || reply->elements < PAGE_ENTRIES);
+    s->reaches_back = !full && (!linked || reply->elements < count);
     s->extended = full || s->reaches_back;
     s->bus->replays_due = true;
 }
 
 void history_extend(struct bus_subscription *s) {
     struct history_read *read = read_new(s);
-    if (log_read(s->bus, s, true, NULL, &s->ring.floor, PAGE_ENTRIES, on_older, read) != RELAY_OK)
+    read->count = log_count(s, PAGE_ENTRIES);
+    if (log_read(s->bus, s, true, NULL, &s->ring.floor, read->count, on_older, read) != RELAY_OK)
         read_done(read, RELAY_ECONN);
 }

@@ -30,7 +30,8 @@ struct bus_interest {
 enum bus_topic_state {
     BUS_TOPIC_WANTED, /* to be subscribed */
     BUS_TOPIC_ASKED,  /* SUBSCRIBE was sent on the present connection */
-    BUS_TOPIC_CONFIRMED
+    BUS_TOPIC_CONFIRMED,
+    BUS_TOPIC_REFUSED /* Redis forbids its channel; asked for again later */
 };
 
 /* How much the bus knows of a topic's durable events. */
@@ -58,12 +59,17 @@ struct bus_subscription {
     unsigned wanted;   /* workers that want it */
     struct bus *bus;
     struct bus_subscription *prev, *next; /* in bus->wanted, while WANTED */
-    struct wheel_entry linger;
+    struct wheel_entry timer; /* nobody wants it: the end of its linger; REFUSED: ask again */
+    bool alone;               /* was in a batch that was refused: asked for by itself */
+    unsigned refusals;        /* of it alone, in a row */
     enum history_state history;
     struct ring ring;
     bool known;    /* the ring's top was the latest once: what came behind it can be filled in */
     bool extended; /* as far back as its bytes allow, or the log goes */
     bool reaches_back;               /* the log holds nothing at or below the ring's floor */
+    struct log_page *pages;          /* read, or being read, further back than the ring */
+    size_t log_entries;              /* that fit in a reply, as far as is known; 0: nothing is */
+    uint64_t log_refused_ms;         /* when Redis refused to read the log, loop time; 0: never */
     struct history_read *read;       /* under way for this topic; NULL: none */
     struct pending_message *pending; /* oldest first */
     size_t pending_bytes;
@@ -112,14 +118,18 @@ struct bus {
     struct domain domain;
     struct waiting *waiting; /* replays that wait for something, oldest first */
     bool replays_due;        /* something changed that they may have waited for */
-    uv_check_t replays_turn;
-    size_t ring_bytes;  /* of all rings */
-    struct wheel wheel; /* lingers */
+    bool clock_due;          /* the clock may be another one: read it once for this turn */
+    uv_check_t turn;
+    size_t ring_bytes;           /* of all rings */
+    struct log_page *idle_pages; /* that nobody holds, the one that has been idle longest first */
+    size_t idle_page_bytes;
+    struct wheel wheel; /* topics' timers */
     uv_timer_t tick;
     struct bus_probe probe;
     struct bus_script script;
     struct log_limit malformed_log;
     struct log_limit overflow_log;
+    struct log_limit refused_log;
     struct {
         bool has_been_up;         /* all connections were ready once */
         bool lasts;               /* at least one is not, and it was told */
@@ -135,7 +145,7 @@ void subscriptions_send(struct bus *bus); /* SUBSCRIBE what is WANTED, in batche
 void subscriptions_confirmed(struct bus *bus, const char *channel, size_t len);
 void subscriptions_lost(struct bus *bus); /* the connection is gone */
 void subscriptions_free(struct bus *bus);
-void subscriptions_linger_over(struct wheel_entry *e, uint64_t now_ms, void *ctx);
+void subscriptions_timer(struct wheel_entry *e, uint64_t now_ms, void *ctx);
 struct bus_subscription *subscriptions_find(struct bus *bus, const char *channel, size_t len);
 struct bus_subscription *subscriptions_find_topic(struct bus *bus, const char *topic, size_t len);
 void subscriptions_tell_gap(struct bus_subscription *s, unsigned worker, unsigned reasons);
@@ -169,10 +179,64 @@ struct log_entry {
     size_t json_len;
 };
 bool log_entry_parse(const struct domain *d, const redisReply *reply, struct log_entry *out);
+bool log_entry_place(const redisReply *reply, struct event_id *out); /* ms and seq, nothing else */
 void log_entry_message(const struct log_entry *e, struct buf *out); /* as it stood on the channel */
+/* How many to ask for, at most @most, so that the reply is not too large. */
+size_t log_count(const struct bus_subscription *s, size_t most);
+/* To be told of each answer to log_read(). */
+void log_answered(struct bus_subscription *s, int status, const redisReply *reply);
+/* Entries behind @from up to @to (backwards: from @to down, @from is not used). @to may be NULL: to
+ * the end. RELAY_EAGAIN also for a second after Redis refused. */
 int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,
              const struct event_id *from, const struct event_id *to, size_t count,
              redis_reply_cb cb, void *arg);
+
+/* pages.c */
+struct page_entry {
+    struct event_id id;
+    uint32_t ends[FRAME_FORMS]; /* of its body in each form, in page.bodies */
+};
+
+enum page_state {
+    PAGE_READING,
+    PAGE_READY,
+    PAGE_FAILED /* Redis refused, or its connection was lost */
+};
+
+/* A stretch of a topic's log: all events with from < id <= top. */
+struct log_page {
+    struct log_page *prev, *next;                   /* bus->idle_pages, while nobody holds it */
+    struct log_page *of_topic_prev, *of_topic_next; /* topic->pages */
+    struct bus *bus;
+    struct bus_subscription *topic; /* NULL: forgotten, and nobody finds it any more */
+    unsigned refs;
+    enum page_state state;
+    unsigned forms; /* that its events are encoded in */
+    struct event_id from;
+    struct event_id top;       /* while READING: as far as it may come at most */
+    struct event_id linked_to; /* prev of its first event */
+    struct page_entry *entries;
+    size_t len, cap;
+    size_t count;                   /* entries that were asked for */
+    struct buf bodies[FRAME_FORMS]; /* the events, one behind the other */
+    uint64_t idle_since_ms;         /* loop time */
+};
+
+/* A page that covers @pos, or, unless @sure, one under way that may; read now where there is none.
+ * Held until page_put(). NULL: it cannot be read now; there is no connection, or Redis refused
+ * lately. */
+struct log_page *page_get(struct bus_subscription *s, const struct event_id *pos,
+                          enum frame_form form, bool sure);
+void page_put(struct log_page *p);
+/* Ask for the page behind @p, which is being served, unless it is there. */
+void page_read_ahead(struct log_page *p, enum frame_form form);
+bool page_covers(const struct log_page *p, const struct event_id *pos); /* what lies behind it */
+size_t page_find(const struct log_page *p, const struct event_id *pos); /* as ring_find() */
+struct frame_slice page_body(const struct log_page *p, size_t i, enum frame_form form);
+/* Whether something behind @pos is gone: the page's first event is not linked to it. */
+bool page_misses(const struct log_page *p, const struct event_id *pos);
+void pages_forget(struct bus_subscription *s);
+void pages_expire(struct bus *bus); /* those that nobody held for a while */
 
 /* replay.c */
 void replay_request(struct bus *bus, struct bus_replay *r); /* takes it over */

@@ -5,8 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/base/err.h"
 #include "relay/bus/internal.h"
 #include "relay/wire/names.h"
+
+/* XRANGE takes a number of entries, and a reply is bounded in bytes: how many entries fit is
+ * learned of each log from what it gave last. */
+enum {
+    ENTRIES_FIRST = 100,
+    REPLY_BYTES = 1024 * 1024, /* of their JSON, about */
+    ENTRY_BYTES = 64,          /* of the rest of one, about */
+    REFUSED_MS = 1000          /* Redis refused to read a log: when it is asked again */
+};
 
 static bool parse_decimal(const char *text, size_t len, uint64_t *out) {
     *out = 0;
@@ -61,6 +71,11 @@ bool log_entry_parse(const struct domain *d, const redisReply *reply, struct log
            domain_bore(d, &out->id);
 }
 
+bool log_entry_place(const redisReply *reply, struct event_id *out) {
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+           parse_place(reply->element[0], out);
+}
+
 void log_entry_message(const struct log_entry *e, struct buf *out) {
     buf_reset(out);
     buf_puts(out, "sse1 ");
@@ -74,11 +89,43 @@ void log_entry_message(const struct log_entry *e, struct buf *out) {
     buf_append(out, e->json, e->json_len);
 }
 
-/* Entries behind @from up to @to (backwards: from @to down, @from is not used). @to may be NULL: to
- * the end. */
+size_t log_count(const struct bus_subscription *s, size_t most) {
+    size_t count = s->log_entries > 0 ? s->log_entries : ENTRIES_FIRST;
+    return count < most ? count : most;
+}
+
+static size_t json_bytes(const redisReply *entry) {
+    size_t bytes = 0;
+    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
+        entry->element[1]->type != REDIS_REPLY_ARRAY)
+        return 0;
+    for (size_t i = 1; i < entry->element[1]->elements; i += 2)
+        bytes += entry->element[1]->element[i]->len;
+    return bytes;
+}
+
+void log_answered(struct bus_subscription *s, int status, const redisReply *reply) {
+    if (status == RELAY_EREMOTE) {
+        s->log_refused_ms = uv_now(&s->bus->loop);
+    } else if (reply == NULL) { /* it may have been too large a reply that ended the connection */
+        s->log_entries = log_count(s, SIZE_MAX) / 10 + 1;
+    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0) {
+        size_t bytes = reply->elements * ENTRY_BYTES;
+        for (size_t i = 0; i < reply->elements; i++)
+            bytes += json_bytes(reply->element[i]);
+        size_t fit = REPLY_BYTES / (bytes / reply->elements) + 1;
+        size_t grown = 4 * reply->elements; /* a few small ones say little of the others */
+        size_t most = log_count(s, SIZE_MAX);
+        most = grown > most ? grown : most;
+        s->log_entries = fit < most ? fit : most;
+    }
+}
+
 int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,
              const struct event_id *from, const struct event_id *to, size_t count,
              redis_reply_cb cb, void *arg) {
+    if (s->log_refused_ms != 0 && uv_now(&bus->loop) - s->log_refused_ms < REFUSED_MS)
+        return RELAY_EAGAIN;
     char low[48] = "-", high[48] = "+", number[24];
     struct buf key = BUF_INIT;
     if (from != NULL)

@@ -62,7 +62,9 @@ struct bus_replayed {
     uint64_t token;          /* of the request */
     struct bus_event *slice; /* many events in one frame, or NULL; its id is the last event's */
     bool has_cursor;         /* false where the domain has no clock yet */
-    bool live; /* nothing is missing any more: from this place in the queue on, events follow */
+    bool live;    /* nothing is missing any more: from this place in the queue on, events follow */
+    bool refused; /* Redis forbids a topic, and nothing else is said: ask again behind a GAP on it,
+                     or later */
     struct event_id cursor; /* behind the slice */
     struct event_id start;  /* before it: where the stream goes on after a reset */
     size_t resets_len;      /* 0, or the number of topics of the request */

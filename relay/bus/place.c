@@ -41,19 +41,30 @@ bool domain_bore(const struct domain *d, const struct event_id *id) {
     return birth == NULL || birth->epoch != 1 || is_behind(id, birth);
 }
 
+/* The latest epoch of this history up to @epoch; 0: none, which is that of domain_zero(). */
+static uint64_t epoch_up_to(const struct domain *d, uint64_t epoch) {
+    uint64_t best = d->position.epoch <= epoch ? d->position.epoch : 0;
+    for (size_t i = 0; i < d->notes_len; i++)
+        if (d->notes[i].epoch <= epoch && d->notes[i].epoch > best)
+            best = d->notes[i].epoch;
+    return best;
+}
+
 unsigned domain_place(const struct domain *d, const struct event_id *cursor, struct event_id *pos) {
     *pos = d->position;
     if (strcmp(cursor->birth, d->position.birth) != 0)
         return RESET_BIRTH;
-    if (id_compare(cursor, &d->position) > 0)
-        return RESET_FAILOVER; /* the clock is behind it, so what it saw is gone */
     const struct event_id *note = note_after(d, cursor->epoch);
+    uint64_t epoch = epoch_up_to(d, cursor->epoch);
+    if (note != NULL) { /* the end of what was kept of that epoch */
+        *pos = *note;
+        memcpy(pos->birth, cursor->birth, sizeof(pos->birth));
+        pos->epoch = epoch;
+    }
+    if (epoch != cursor->epoch || is_behind(cursor, pos))
+        return RESET_FAILOVER;
     *pos = *cursor;
-    if (note == NULL || !is_behind(cursor, note))
-        return 0;
-    pos->ms = note->ms; /* in the cursor's own epoch: the last of it that was kept */
-    pos->seq = note->seq;
-    return RESET_FAILOVER;
+    return 0;
 }
 
 struct event_id domain_since(const struct domain *d, uint64_t since_ms) {

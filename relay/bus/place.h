@@ -3,7 +3,10 @@
  *
  * Redis replicates asynchronously: a promoted replica may have lost a tail that clients have seen.
  * The notes say how far the kept part of each epoch reaches; a cursor beyond it saw events that are
- * gone. Pure; the bus thread. */
+ * gone. So did one of an epoch that is not noted at all: it is of another continuation of the same
+ * past, that of a server whose last epochs were lost. How much of this one came before it left is
+ * not known, so it is told even where it stands lower: its numbers say nothing here. Pure; the bus
+ * thread. */
 #ifndef RELAY_BUS_PLACE_H
 #define RELAY_BUS_PLACE_H
 

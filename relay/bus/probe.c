@@ -80,7 +80,7 @@ void probe_start(struct bus *bus) {
 void probe_subscribe(struct bus *bus) {
     const char *argv[] = {"SUBSCRIBE", bus->probe.channel.data};
     const size_t argv_len[] = {9, bus->probe.channel.len};
-    redis_client_subscription_command(&bus->subscriber, 2, argv, argv_len);
+    redis_client_subscription_command(&bus->subscriber, 2, argv, argv_len, NULL, NULL);
     bus->probe.asked_us = clock_mono_us();
 }
 

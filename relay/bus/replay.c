@@ -15,14 +15,7 @@
 #include "relay/base/mem.h"
 #include "relay/bus/internal.h"
 
-enum { PAGE_MIN = 16, PAGE_MAX = 1000, LAST_MAX = 10000 };
-
-/* A page of one topic's log, read for one request. */
-struct page {
-    struct waiting *waiting;
-    struct ring ring; /* its events; floor: where it was read from; top: how far it is complete */
-    bool trimmed;     /* its first event is not linked to the cursor */
-};
+enum { LAST_MAX = 10000 };
 
 /* A request that cannot be answered yet. */
 struct waiting {
@@ -34,12 +27,12 @@ struct waiting {
     bool unchecked; /* pos is a place of our own choice (since=, last=): nothing can be missing
                        behind it */
     struct event_id pos;
-    unsigned reasons;   /* for all topics */
-    struct page *pages; /* one per topic, while logs are read; NULL: none */
-    size_t outstanding; /* reads under way */
-    bool pages_done;
-    bool failed;            /* a read failed: ask again when the connection is back */
-    struct event_id *found; /* last= */
+    unsigned reasons;        /* for all topics */
+    struct log_page **pages; /* held, one per topic or NULL; NULL: none was needed yet */
+    bool sure;               /* one that was waited for does not cover pos: wait for its own */
+    size_t outstanding;      /* reads for last= under way */
+    bool failed;             /* one failed: ask again when the connection is back */
+    struct event_id *found;  /* by them */
     size_t found_len;
     bool stale; /* the clock is another one than when the outstanding reads were asked for */
     bool gone;  /* a topic was given up: free once nothing is outstanding */
@@ -48,31 +41,40 @@ struct waiting {
 /* ---- topics ---- */
 
 /* All topics of the request. Returns false where one is not subscribed any more; *@synced: whether
- * all are. */
-static bool find_topics(const struct waiting *w, struct bus_subscription **topics, bool *synced) {
+ * all are; *@refused: whether one is forbidden. */
+static bool find_topics(const struct waiting *w, struct bus_subscription **topics, bool *synced,
+                        bool *refused) {
     const char *name = w->request->names;
     *synced = true;
+    *refused = false;
     for (size_t i = 0; i < w->request->topics_len; i++, name += strlen(name) + 1) {
         topics[i] = subscriptions_find_topic(w->bus, name, strlen(name));
         if (topics[i] == NULL || topics[i]->interests[w->request->base.worker].forms == 0)
             return false;
         *synced = *synced && topics[i]->history == HISTORY_SYNCED;
+        *refused = *refused || topics[i]->state == BUS_TOPIC_REFUSED;
     }
     return true;
 }
 
 /* ---- the end of a request ---- */
 
-static void pages_free(struct waiting *w) {
+/* The page of topic @i is not needed any more, or does not help. */
+static void drop_page(struct waiting *w, size_t i) {
+    if (w->pages[i] != NULL)
+        page_put(w->pages[i]);
+    w->pages[i] = NULL;
+}
+
+static void drop_pages(struct waiting *w) {
     for (size_t i = 0; w->pages != NULL && i < w->request->topics_len; i++)
-        ring_fini(&w->pages[i].ring);
+        drop_page(w, i);
     free(w->pages);
     w->pages = NULL;
-    w->pages_done = false;
 }
 
 static void waiting_free(struct waiting *w) {
-    pages_free(w);
+    drop_pages(w);
     free(w->found);
     free(w->request);
     free(w);
@@ -84,18 +86,17 @@ static bool answer_counts(struct waiting *w) {
     w->bus->replays_due = true;
     if (!w->gone && !w->stale)
         return true;
-    if (w->outstanding == 0 && w->gone) {
+    if (w->outstanding == 0 && w->gone)
         waiting_free(w);
-    } else if (w->outstanding == 0) {
+    else if (w->outstanding == 0)
         w->stale = false;
-        pages_free(w);
-    }
     return false;
 }
 
 /* Out of the line; freed when no read is outstanding. */
 static void waiting_end(struct waiting *w) {
     DL_DELETE(w->bus->waiting, w);
+    drop_pages(w);
     w->gone = true;
     if (w->outstanding == 0)
         waiting_free(w);
@@ -105,7 +106,7 @@ static void waiting_end(struct waiting *w) {
 
 /* Events of one topic that may go into the slice. */
 struct stretch {
-    struct ring *ring;
+    const struct log_page *page; /* where they are; NULL: in the topic's ring */
     size_t next;
     size_t bytes; /* of the ring, before frames are made */
     struct bus_subscription *topic;
@@ -120,25 +121,38 @@ struct slice {
     uint64_t max; /* how many events it may hold, for --replay-limit */
 };
 
-/* What lies behind @pos in @ring. */
-static struct stretch stretch_of(struct ring *ring, const struct event_id *pos,
-                                 struct bus_subscription *topic) {
-    return (struct stretch){
-        .ring = ring, .next = ring_find(ring, pos), .bytes = ring->bytes, .topic = topic};
+/* What lies behind @pos. */
+static struct stretch stretch_of(struct bus_subscription *topic, const struct log_page *page,
+                                 const struct event_id *pos) {
+    size_t next = page != NULL ? page_find(page, pos) : ring_find(&topic->ring, pos);
+    return (struct stretch){.page = page, .next = next, .bytes = topic->ring.bytes, .topic = topic};
 }
 
-static struct ring_entry *peek(const struct stretch *s) {
-    return s->next < s->ring->len ? ring_at(s->ring, s->next) : NULL;
+/* The id of the next event; NULL: there is none. */
+static const struct event_id *peek(const struct stretch *s) {
+    if (s->page != NULL)
+        return s->next < s->page->len ? &s->page->entries[s->next].id : NULL;
+    return s->next < s->topic->ring.len ? &ring_at(&s->topic->ring, s->next)->id : NULL;
+}
+
+/* Its bytes; none where it cannot be encoded. */
+static struct frame_slice body_of(const struct stretch *s, enum frame_form form) {
+    if (s->page != NULL)
+        return page_body(s->page, s->next, form);
+    struct ring *ring = &s->topic->ring;
+    struct frame *f =
+        ring_frame(ring, ring_at(ring, s->next), s->topic->topic, s->topic->topic_len, form);
+    return f != NULL ? frame_slice(f, form, false) : (struct frame_slice){NULL, 0};
 }
 
 static struct stretch *earliest(struct stretch *stretches, size_t len,
                                 const struct event_id *bound) {
     struct stretch *best = NULL;
     for (size_t i = 0; i < len; i++) {
-        const struct ring_entry *e = peek(&stretches[i]);
-        if (e == NULL || (bound != NULL && id_compare(&e->id, bound) > 0))
+        const struct event_id *id = peek(&stretches[i]);
+        if (id == NULL || (bound != NULL && id_compare(id, bound) > 0))
             continue;
-        if (best == NULL || id_compare(&e->id, &peek(best)->id) < 0)
+        if (best == NULL || id_compare(id, peek(best)) < 0)
             best = &stretches[i];
     }
     return best;
@@ -149,10 +163,8 @@ static void gather(struct stretch *stretches, size_t len, const struct event_id 
                    const struct bus_replay *r, struct slice *out) {
     struct stretch *s;
     while ((s = earliest(stretches, len, bound)) != NULL) {
-        struct ring_entry *e = peek(s);
-        struct frame *f = ring_frame(s->ring, e, s->topic->topic, s->topic->topic_len, r->form);
-        if (f != NULL) {
-            struct frame_slice body = frame_slice(f, r->form, false);
+        struct frame_slice body = body_of(s, r->form);
+        if (body.len > 0) {
             if (out->count == out->max ||
                 (out->bytes.len > 0 && out->bytes.len + body.len > r->limit_bytes)) {
                 out->cut = true;
@@ -161,7 +173,7 @@ static void gather(struct stretch *stretches, size_t len, const struct event_id 
             buf_append(&out->bytes, body.bytes, body.len);
             out->count++;
         }
-        out->last = e->id;
+        out->last = *peek(s);
         s->taken = true;
         s->next++;
     }
@@ -170,7 +182,7 @@ static void gather(struct stretch *stretches, size_t len, const struct event_id 
 /* The slice holds its bytes: the rings may let their frames go. */
 static void stretches_free(struct stretch *stretches, size_t len) {
     for (size_t i = 0; i < len; i++)
-        if (stretches[i].ring == &stretches[i].topic->ring)
+        if (stretches[i].page == NULL)
             history_served(stretches[i].topic, stretches[i].bytes);
     free(stretches);
 }
@@ -216,6 +228,13 @@ static struct bus_replayed *new_answer(const struct waiting *w, const unsigned c
     m->has_cursor = w->bus->domain.exists;
     m->start = w->pos;
     return m;
+}
+
+/* Nobody knows for how long: it may not take up one of the worker's steps under way. */
+static void answer_refused(struct waiting *w) {
+    struct bus_replayed *m = bus_replayed_new(w->request->token, 0);
+    m->refused = true;
+    push_answer(w, m);
 }
 
 /* Nothing is behind the cursor, or nothing that can be had: live from here. */
@@ -264,6 +283,10 @@ static void place_id(struct waiting *w) {
     if (ahead && !clock_is_fresh(w))
         return; /* it may just be ahead of this node */
     unsigned reasons = domain_place(d, cursor, &pos);
+    if (reasons & RESET_BIRTH) { /* two births share nothing but time: what came since that */
+        pos = domain_since(d, cursor->ms);
+        w->unchecked = true;
+    }
     place_at(w, &pos, reasons);
 }
 
@@ -271,57 +294,102 @@ static int compare_ids(const void *a, const void *b) {
     return id_compare(a, b);
 }
 
+/* The greatest id below @id. */
+static struct event_id right_before(struct event_id id) {
+    if (id.seq > 0) {
+        id.seq--;
+    } else {
+        id.ms--;
+        id.seq = UINT64_MAX >> 1;
+    }
+    return id;
+}
+
 static void place_last(struct waiting *w) {
-    struct event_id pos = domain_zero(&w->bus->domain);
+    struct event_id pos = w->bus->domain.position;
     size_t n = w->found_len;
     if (n > 0)
         qsort(w->found, n, sizeof(*w->found), compare_ids);
     if (n > w->request->start.last)
         pos = w->found[n - 1 - w->request->start.last];
-    else if (n > 0) { /* all there is: right before the first */
-        pos = w->found[0];
-        if (pos.seq > 0)
-            pos.seq--;
-        else {
-            pos.ms--;
-            pos.seq = UINT64_MAX >> 1;
-        }
-    }
+    else if (n > 0) /* all there is */
+        pos = right_before(w->found[0]);
     w->unchecked = true;
-    place_at(w, n > 0 ? &pos : &w->bus->domain.position, 0);
+    place_at(w, &pos, 0);
+}
+
+/* The ids of the last events of one topic, read backwards. */
+struct latest {
+    struct waiting *waiting;
+    const char *topic; /* in the request */
+    size_t left;       /* how many are still wanted */
+    size_t count;      /* that were asked for */
+};
+
+static void on_latest(void *arg, int status, const struct redisReply *reply);
+
+/* From @to down; NULL: from the last. Takes @l over. */
+static void read_latest(struct latest *l, const struct event_id *to) {
+    struct waiting *w = l->waiting;
+    struct bus_subscription *s = subscriptions_find_topic(w->bus, l->topic, strlen(l->topic));
+    l->count = s != NULL ? log_count(s, l->left) : 0;
+    if (s == NULL || log_read(w->bus, s, true, NULL, to, l->count, on_latest, l) != RELAY_OK) {
+        w->failed = true;
+        free(l);
+    } else {
+        w->outstanding++;
+    }
+}
+
+/* Note the ids. Returns whether there are more to be read, below *@last. */
+static bool take_latest(struct latest *l, const redisReply *reply, struct event_id *last) {
+    struct waiting *w = l->waiting;
+    struct log_entry e;
+    w->found = mem_realloc(w->found, (w->found_len + reply->elements + 1) * sizeof(*w->found));
+    for (size_t i = 0; i < reply->elements; i++) {
+        if (!log_entry_parse(&w->bus->domain, reply->element[i], &e))
+            return false; /* of a clock before this one, as all that is older */
+        w->found[w->found_len++] = *last = e.id;
+    }
+    l->left -= reply->elements < l->left ? reply->elements : l->left;
+    return l->left > 0 && reply->elements == l->count;
 }
 
 static void on_latest(void *arg, int status, const struct redisReply *reply) {
-    struct waiting *w = arg;
-    if (!answer_counts(w))
+    struct latest *l = arg;
+    struct waiting *w = l->waiting;
+    struct event_id last;
+    if (!answer_counts(w)) {
+        free(l);
         return;
-    if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY) {
-        w->failed = true;
+    }
+    struct bus_subscription *s = subscriptions_find_topic(w->bus, l->topic, strlen(l->topic));
+    if (s != NULL)
+        log_answered(s, status, reply);
+    w->failed = w->failed || status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY;
+    if (!w->failed && take_latest(l, reply, &last)) {
+        last = right_before(last);
+        read_latest(l, &last);
     } else {
-        w->found = mem_realloc(w->found, (w->found_len + reply->elements + 1) * sizeof(*w->found));
-        for (size_t i = 0; i < reply->elements; i++) {
-            struct log_entry e;
-            if (log_entry_parse(&w->bus->domain, reply->element[i], &e))
-                w->found[w->found_len++] = e.id;
-        }
+        free(l);
     }
     if (w->outstanding == 0 && !w->failed)
         place_last(w);
 }
 
-static void find_last(struct waiting *w, struct bus_subscription **topics) {
+static void find_last(struct waiting *w) {
     uint64_t n = w->request->start.last < LAST_MAX ? w->request->start.last : LAST_MAX;
+    const char *name = w->request->names;
     w->failed = false;
     w->found_len = 0;
-    for (size_t i = 0; i < w->request->topics_len; i++) {
-        if (log_read(w->bus, topics[i], true, NULL, NULL, (size_t)n + 1, on_latest, w) != RELAY_OK)
-            w->failed = true;
-        else
-            w->outstanding++;
+    for (size_t i = 0; i < w->request->topics_len; i++, name += strlen(name) + 1) {
+        struct latest *l = mem_zalloc(sizeof(*l));
+        *l = (struct latest){.waiting = w, .topic = name, .left = (size_t)n + 1};
+        read_latest(l, NULL);
     }
 }
 
-static void place(struct waiting *w, struct bus_subscription **topics) {
+static void place(struct waiting *w) {
     const struct domain *d = &w->bus->domain;
     enum cursor_kind kind = w->request->start.kind;
     struct event_id pos;
@@ -347,7 +415,7 @@ static void place(struct waiting *w, struct bus_subscription **topics) {
         place_at(w, &pos, 0);
         break;
     case CURSOR_LAST:
-        find_last(w, topics);
+        find_last(w);
         break;
     }
 }
@@ -362,162 +430,107 @@ static uint64_t limit_left(const struct waiting *w) {
     return limit > done ? limit - done : 0;
 }
 
-static void serve_from_rings(struct waiting *w, struct bus_subscription **topics,
-                             const unsigned char *resets) {
-    size_t n = w->request->topics_len;
-    struct stretch *stretches = mem_zalloc(n * sizeof(*stretches));
-    struct slice slice = {.bytes = BUF_INIT, .max = limit_left(w)};
-    for (size_t i = 0; i < n; i++)
-        stretches[i] = stretch_of(&topics[i]->ring, &w->pos, topics[i]);
-    gather(stretches, n, NULL, w->request, &slice);
-    answer_slice(w, &slice, stretches, !slice.cut,
-                 slice.cut ? &slice.last : &w->bus->domain.position, resets);
-    buf_fini(&slice.bytes);
-    stretches_free(stretches, n);
+/* Whether something of the topic behind the cursor is gone. */
+static bool misses(const struct waiting *w, const struct bus_subscription *s,
+                   const struct log_page *page) {
+    if (page != NULL)
+        return page_misses(page, &w->pos);
+    return ring_reach(&s->ring, s->extended, s->reaches_back, &w->pos) == REACH_TRIMMED ||
+           domain_forgot(&w->bus->domain, &w->pos, ring_began_ms(&s->ring, clock_wall_ms()));
 }
 
-/* Whether the rings of the topics that no page was read of still reach back: they may have dropped
- * something while the pages came. */
-static bool pages_suffice(const struct waiting *w, struct bus_subscription **topics) {
-    for (size_t i = 0; i < w->request->topics_len; i++)
-        if (w->pages[i].waiting == NULL && id_compare(&w->pos, &topics[i]->ring.floor) < 0)
-            return false;
-    return true;
-}
-
-/* From pages where they were read, from rings elsewhere; up to where all of them are complete. */
-static void serve_from_pages(struct waiting *w, struct bus_subscription **topics) {
+/* From pages where they are held, up to where all of them are complete; from rings elsewhere. */
+static void answer_from(struct waiting *w, struct bus_subscription **topics) {
     size_t n = w->request->topics_len;
     struct stretch *stretches = mem_zalloc(n * sizeof(*stretches));
     unsigned char *resets = mem_zalloc(n);
     struct slice slice = {.bytes = BUF_INIT, .max = limit_left(w)};
     struct event_id bound = w->bus->domain.position;
+    bool paged = false;
     for (size_t i = 0; i < n; i++) {
-        struct page *p = &w->pages[i];
-        bool read = p->waiting != NULL;
-        struct ring *ring = read ? &p->ring : &topics[i]->ring;
-        stretches[i] = stretch_of(ring, &w->pos, topics[i]);
-        if (read && id_compare(&p->ring.top, &bound) < 0)
-            bound = p->ring.top;
-        if (read && p->trimmed && !w->unchecked)
+        struct log_page *page = w->pages != NULL ? w->pages[i] : NULL;
+        stretches[i] = stretch_of(topics[i], page, &w->pos);
+        if (page != NULL)
+            page_read_ahead(page, w->request->form);
+        if (page != NULL && id_compare(&page->top, &bound) < 0)
+            bound = page->top;
+        if (!w->unchecked && misses(w, topics[i], page))
             resets[i] |= RESET_TRIMMED;
+        paged = paged || page != NULL;
     }
-    gather(stretches, n, &bound, w->request, &slice);
-    answer_slice(w, &slice, stretches, false, slice.cut ? &slice.last : &bound, resets);
+    gather(stretches, n, paged ? &bound : NULL, w->request, &slice);
+    answer_slice(w, &slice, stretches, !paged && !slice.cut, slice.cut ? &slice.last : &bound,
+                 resets);
     buf_fini(&slice.bytes);
     free(resets);
     stretches_free(stretches, n);
 }
 
-static void on_log_page(void *arg, int status, const struct redisReply *reply) {
-    struct page *p = arg;
-    struct waiting *w = p->waiting;
-    if (!answer_counts(w))
-        return;
-    if (status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY) {
-        w->failed = true;
-    } else {
-        struct event_id complete =
-            p->ring.top; /* the floor of the topic's ring when this was asked for */
-        struct buf message = BUF_INIT;
-        for (size_t i = 0; i < reply->elements; i++) {
-            struct log_entry e;
-            if (!log_entry_parse(&w->bus->domain, reply->element[i], &e) ||
-                id_compare(&e.id, &w->pos) <= 0)
-                continue;
-            if (p->ring.len == 0)
-                p->trimmed = id_compare(&e.prev, &w->pos) > 0 ||
-                             (e.prev.ms == 0 && domain_forgot(&w->bus->domain, &w->pos, e.id.ms));
-            log_entry_message(&e, &message);
-            ring_append(&p->ring, &e.id, &e.prev, message.data, message.len, NULL, 0);
-        }
-        buf_fini(&message);
-        if (p->ring.len == 0)
-            p->trimmed =
-                true; /* there was something up to the ring's floor, and the log has it no more */
-        if (reply->elements < PAGE_MAX)
-            p->ring.top = complete;
+/* Hold a page of each topic whose ring does not reach back to the cursor. Returns whether all are
+ * there. */
+static bool hold_pages(struct waiting *w, struct bus_subscription **topics) {
+    bool all = true;
+    if (w->pages == NULL)
+        w->pages = mem_zalloc(w->request->topics_len * sizeof(struct log_page *));
+    for (size_t i = 0; i < w->request->topics_len; i++) {
+        struct log_page **page = &w->pages[i];
+        bool needed = id_compare(&w->pos, &topics[i]->ring.floor) < 0;
+        bool helps = *page != NULL && (*page)->state != PAGE_FAILED && page_covers(*page, &w->pos);
+        w->sure = w->sure || (*page != NULL && !helps);
+        if (!needed || !helps)
+            drop_page(w, i);
+        if (needed && *page == NULL)
+            *page = page_get(topics[i], &w->pos, w->request->form, w->sure);
+        all = all && (!needed || (*page != NULL && (*page)->state == PAGE_READY));
     }
-    if (w->outstanding == 0)
-        w->pages_done = !w->failed;
+    return all;
 }
 
-/* Read a page of each topic whose ring does not reach back to the cursor. */
-static void read_pages(struct waiting *w, struct bus_subscription **topics) {
-    size_t n = w->request->topics_len;
-    w->failed = false;
-    pages_free(w); /* of an attempt that failed */
-    w->pages = mem_zalloc(n * sizeof(*w->pages));
-    for (size_t i = 0; i < n; i++) {
-        struct bus_subscription *s = topics[i];
-        if (id_compare(&w->pos, &s->ring.floor) >= 0)
-            continue;
-        struct page *p = &w->pages[i];
-        ring_init(&p->ring, &s->ring.floor);
-        p->waiting = w;
-        if (log_read(w->bus, s, false, &w->pos, &s->ring.floor, PAGE_MAX, on_log_page, p) ==
-            RELAY_OK)
-            w->outstanding++;
-        else
-            w->failed = true;
-    }
-    if (w->outstanding == 0)
-        pages_free(w);
-}
-
-/* The greatest reach of all topics; those that have to be extended are. @resets: topics whose log
- * ends above the cursor. */
-static enum reach reach_of(struct waiting *w, struct bus_subscription **topics,
-                           unsigned char *resets) {
+/* The greatest reach of all topics; those that have to be extended are. */
+static enum reach reach_of(const struct waiting *w, struct bus_subscription **topics) {
     enum reach all = REACH_RING;
     bool extending = false;
     for (size_t i = 0; i < w->request->topics_len; i++) {
         struct bus_subscription *s = topics[i];
         enum reach reach = ring_reach(&s->ring, s->extended, s->reaches_back, &w->pos);
-        bool trimmed =
-            reach == REACH_TRIMMED ||
-            domain_forgot(&w->bus->domain, &w->pos, ring_began_ms(&s->ring, clock_wall_ms()));
-        if (trimmed && !w->unchecked)
-            resets[i] |= RESET_TRIMMED;
-        if (reach == REACH_EXTEND) {
-            extending = true;
-            if (s->read == NULL)
-                history_extend(s);
-        }
+        extending = extending || reach == REACH_EXTEND;
+        if (reach == REACH_EXTEND && s->read == NULL)
+            history_extend(s);
         if (reach > all)
             all = reach;
     }
     return extending ? REACH_EXTEND : all;
 }
 
+/* Now that it is known where the replay goes on from. */
+static void serve_placed(struct waiting *w, struct bus_subscription **topics) {
+    if (limit_left(w) == 0) {
+        w->reasons |= RESET_LIMIT;
+        w->pos = w->bus->domain.position;
+        answer_live(w);
+        return;
+    }
+    enum reach reach = w->pages != NULL ? REACH_LOG : reach_of(w, topics);
+    if (reach <= REACH_TRIMMED || (reach == REACH_LOG && hold_pages(w, topics))) {
+        answer_from(w, topics);
+    }
+}
+
 static void serve(struct waiting *w) {
-    size_t n = w->request->topics_len;
-    struct bus_subscription **topics = mem_zalloc(n * sizeof(struct bus_subscription *));
-    unsigned char *resets = mem_zalloc(n);
-    bool synced;
-    if (!find_topics(w, topics, &synced)) {
+    struct bus_subscription **topics =
+        mem_zalloc(w->request->topics_len * sizeof(struct bus_subscription *));
+    bool synced, refused;
+    if (!find_topics(w, topics, &synced, &refused)) {
         waiting_end(w); /* the worker gave a topic up: nobody waits for this */
+    } else if (refused) {
+        answer_refused(w);
     } else if (synced && w->bus->domain.known && w->outstanding == 0) {
         if (!w->placed)
-            place(w, topics);
-        if (w->pages_done && !pages_suffice(w, topics))
-            pages_free(w);
-        if (w->placed && limit_left(w) == 0) {
-            w->reasons |= RESET_LIMIT;
-            w->pos = w->bus->domain.position;
-            answer_live(w);
-        } else if (w->placed && w->pages_done) {
-            serve_from_pages(w, topics);
-        } else if (w->placed) {
-            enum reach reach = reach_of(w, topics, resets);
-            if (reach <= REACH_TRIMMED)
-                serve_from_rings(w, topics, resets);
-            else if (reach == REACH_LOG)
-                read_pages(w, topics);
-        }
+            place(w);
+        if (w->placed)
+            serve_placed(w, topics);
     }
     free(topics);
-    free(resets);
 }
 
 void replay_request(struct bus *bus, struct bus_replay *r) {
@@ -535,9 +548,11 @@ void replay_restart(struct bus *bus) {
         w->placed = w->unchecked = false;
         w->reasons = 0;
         w->stale = w->outstanding > 0;
-        if (!w->stale)
-            pages_free(w);
+        w->sure = false;
+        drop_pages(w);
     }
+    for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next)
+        pages_forget(s);
     bus->replays_due = true;
 }
 

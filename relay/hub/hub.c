@@ -131,9 +131,8 @@ static size_t on_gap(struct hub *hub, const struct bus_gap *m) {
         struct subscriber *s = t->slots[i].subscriber;
         if (s->announced)
             s->subscriptions[t->slots[i].which].reasons |= (unsigned char)m->reasons;
-        if (s->state != SUBSCRIBER_LIVE)
-            continue;
-        subscriber_set_state(s, SUBSCRIBER_LAGGING);
+        if (s->state == SUBSCRIBER_LIVE)
+            subscriber_set_state(s, SUBSCRIBER_LAGGING);
         replay_want(s);
     }
     return t->len;

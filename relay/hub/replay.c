@@ -117,6 +117,10 @@ size_t replay_answered(struct hub *hub, struct bus_replayed *m) {
         return 0; /* the subscriber has gone */
     struct subscriber *s = step->subscriber;
     drop_step(hub, step);
+    if (m->refused) { /* it asks again behind a gap, or with the next heartbeat */
+        send_waiting(hub);
+        return 1;
+    }
     free(s->start);
     s->start = NULL;
     for (size_t i = 0; i < s->subscriptions_len; i++)

@@ -3,7 +3,12 @@
 
 #include "relay/base/err.h"
 
-enum { BACKOFF_FIRST_MS = 50, BACKOFF_MAX_MS = 2000, STABLE_MS = 2000 };
+enum {
+    BACKOFF_FIRST_MS = 50,
+    BACKOFF_MAX_MS = 2000, /* while there is no server */
+    LOST_MAX_MS = 700,     /* while there is one, however often it throws us out */
+    STABLE_MS = 2000
+};
 
 static void connect_now(struct redis_client *c);
 
@@ -37,15 +42,11 @@ static void on_push(void *arg, const struct redisReply *reply) {
 
 /* How long to wait after a connection that ended just now. */
 static uint64_t next_wait_ms(struct redis_client *c, bool was_ready) {
-    unsigned failures = c->attempts;
-    if (was_ready) {
-        bool stable = uv_now(c->loop) - c->ready_ms >= STABLE_MS;
-        c->short_lives = stable ? 0 : c->short_lives + 1;
-        failures = c->short_lives;
-    } else {
-        c->attempts++;
-    }
-    return rng_backoff_ms(&c->rng, failures, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
+    if (!was_ready)
+        return rng_backoff_ms(&c->rng, c->attempts++, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
+    bool stable = uv_now(c->loop) - c->ready_ms >= STABLE_MS;
+    c->short_lives = stable ? 0 : c->short_lives + 1;
+    return rng_backoff_ms(&c->rng, c->short_lives, BACKOFF_FIRST_MS, LOST_MAX_MS);
 }
 
 static void on_conn_closed(void *arg, int status, const char *why) {
@@ -93,13 +94,23 @@ int redis_client_command(struct redis_client *c, int argc, const char **argv,
     return client_status(c, redis_conn_command(c->conn, argc, argv, argv_len, cb, arg));
 }
 
-int redis_client_subscription_command(struct redis_client *c, int argc, const char **argv,
-                                      const size_t *argv_len) {
+int redis_client_commands(struct redis_client *c, const char *bytes, size_t len, size_t count,
+                          redis_reply_cb cb, void *arg) {
     if (c->closing)
         return RELAY_ECLOSING;
     if (c->conn == NULL)
         return RELAY_EAGAIN;
-    return client_status(c, redis_conn_subscription_command(c->conn, argc, argv, argv_len));
+    return client_status(c, redis_conn_commands(c->conn, bytes, len, count, cb, arg));
+}
+
+int redis_client_subscription_command(struct redis_client *c, int argc, const char **argv,
+                                      const size_t *argv_len, redis_reply_cb cb, void *arg) {
+    if (c->closing)
+        return RELAY_ECLOSING;
+    if (c->conn == NULL)
+        return RELAY_EAGAIN;
+    return client_status(c,
+                         redis_conn_subscription_command(c->conn, argc, argv, argv_len, cb, arg));
 }
 
 size_t redis_client_unsent_bytes(const struct redis_client *c) {

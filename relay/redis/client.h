@@ -1,12 +1,13 @@
 /* A connection to Redis that comes back: redis_conn with reconnects.
  *
  * States: CONNECTING (a connection is being made), READY, WAITING (backing off with jitter, 50 ms
- * at first and up to 2 s), CLOSED. One loop, one thread. `on_up` is called each time a connection
- * is ready (the owner then subscribes again, and so on), `on_down` each time a ready one is lost or
- * one attempt fails. The back-off also grows with connections that were ready for less than 2 s, so
- * that a server which throws us out each time is not stormed. The law of closing holds:
- * redis_client_close() may be called twice, `on_closed` is the last callback (on_down is not called
- * for the end that we asked for), memory is the owner's until then. */
+ * at first and up to 2 s while attempts fail), CLOSED. One loop, one thread. `on_up` is called each
+ * time a connection is ready (the owner then subscribes again, and so on), `on_down` each time a
+ * ready one is lost or one attempt fails. The back-off also grows, up to 0.7 s, with connections
+ * that were ready for less than 2 s: a server which throws us out each time is not stormed, and one
+ * that is well has us back within a second however often somebody kills our connection. The law of
+ * closing holds: redis_client_close() may be called twice, `on_closed` is the last callback
+ * (on_down is not called for the end that we asked for), memory is the owner's until then. */
 #ifndef RELAY_REDIS_CLIENT_H
 #define RELAY_REDIS_CLIENT_H
 
@@ -51,12 +52,14 @@ void redis_client_start(struct redis_client *c, uv_loop_t *loop,
                         const struct redis_conn_options *options,
                         const struct redis_client_callbacks *callbacks, void *arg);
 
-/* As redis_conn_command() and redis_conn_subscription_command(): RELAY_EAGAIN while there is no
+/* As redis_conn_command(), _commands() and _subscription_command(): RELAY_EAGAIN while there is no
  * ready connection, RELAY_ECLOSING after redis_client_close(). */
 int redis_client_command(struct redis_client *c, int argc, const char **argv,
                          const size_t *argv_len, redis_reply_cb cb, void *arg);
+int redis_client_commands(struct redis_client *c, const char *bytes, size_t len, size_t count,
+                          redis_reply_cb cb, void *arg);
 int redis_client_subscription_command(struct redis_client *c, int argc, const char **argv,
-                                      const size_t *argv_len);
+                                      const size_t *argv_len, redis_reply_cb cb, void *arg);
 
 /* As redis_conn_unsent_bytes() and redis_conn_pending(); 0 without a connection. */
 size_t redis_client_unsent_bytes(const struct redis_client *c);

@@ -275,17 +275,28 @@ int redis_conn_command(struct redis_conn *c, int argc, const char **argv, const 
     if (refusal(c) != RELAY_OK)
         return refusal(c);
     start_waiting(c);
-    redis_replies_expect(&c->replies, cb, arg);
+    redis_replies_expect(&c->replies, 1, cb, arg);
     put_command(c, argc, argv, argv_len);
     return RELAY_OK;
 }
 
-int redis_conn_subscription_command(struct redis_conn *c, int argc, const char **argv,
-                                    const size_t *argv_len) {
+int redis_conn_commands(struct redis_conn *c, const char *bytes, size_t len, size_t count,
+                        redis_reply_cb cb, void *arg) {
     if (refusal(c) != RELAY_OK)
         return refusal(c);
     start_waiting(c);
-    redis_replies_expect_confirmations(&c->replies, argv[0], (size_t)argc - 1);
+    redis_replies_expect(&c->replies, count, cb, arg);
+    buf_append(&c->out, bytes, len);
+    flush_later(c);
+    return RELAY_OK;
+}
+
+int redis_conn_subscription_command(struct redis_conn *c, int argc, const char **argv,
+                                    const size_t *argv_len, redis_reply_cb cb, void *arg) {
+    if (refusal(c) != RELAY_OK)
+        return refusal(c);
+    start_waiting(c);
+    redis_replies_expect_confirmations(&c->replies, argv[0], (size_t)argc - 1, cb, arg);
     put_command(c, argc, argv, argv_len);
     return RELAY_OK;
 }
@@ -349,7 +360,7 @@ static void on_pong(void *arg, int status, const redisReply *reply) {
 }
 
 static void greet_with(struct redis_conn *c, redis_reply_cb cb, int argc, const char **argv) {
-    redis_replies_expect(&c->replies, cb, c);
+    redis_replies_expect(&c->replies, 1, cb, c);
     put_command(c, argc, argv, NULL);
 }
 

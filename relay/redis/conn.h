@@ -8,9 +8,9 @@
  * The story: redis_conn_start() resolves the host and tries its addresses in turn, authenticates
  * (AUTH, with a user when there is one), selects the database, names itself (CLIENT SETNAME), asks
  * whether the server is able to serve (PING: not while it is LOADING), and reports `on_ready`. When
- * any of this fails, when the server closes, sends what is not RESP2 or refuses a subscription, or
- * a deadline passes, every command that is outstanding is answered with a code, `on_closed` is
- * called once, and the connection is dead; whoever owns it starts a new one (redis/client.h does).
+ * any of this fails, when the server closes, sends what is not RESP2, or a deadline passes, every
+ * command that is outstanding is answered with a code, `on_closed` is called once, and the
+ * connection is dead; whoever owns it starts a new one (redis/client.h does).
  * redis_conn_close() does the same with RELAY_ECANCELED. No callback fires from inside start,
  * command or close; none but answers and on_closed after close. The connection frees itself after
  * on_closed, so the pointer is dead then; what it was given as @arg must live until then. */
@@ -51,11 +51,18 @@ struct redis_conn *redis_conn_start(uv_loop_t *loop, const struct redis_conn_opt
 int redis_conn_command(struct redis_conn *c, int argc, const char **argv, const size_t *argv_len,
                        redis_reply_cb cb, void *arg);
 
+/* Send @count commands, @bytes of RESP that the caller wrote; each one's answer goes to @cb, in
+ * their order. Returns as redis_conn_command(). */
+int redis_conn_commands(struct redis_conn *c, const char *bytes, size_t len, size_t count,
+                        redis_reply_cb cb, void *arg);
+
 /* Send SUBSCRIBE, UNSUBSCRIBE (or their forms for patterns and shards) with at least one channel:
- * their confirmations, one a channel, arrive at on_push. Where Redis refuses (NOPERM, MOVED), the
- * connection ends with RELAY_EREMOTE and Redis's text. Returns as redis_conn_command(). */
+ * their confirmations, one a channel, arrive at on_push, and behind the last one @cb is called with
+ * RELAY_OK and no reply. Where Redis refuses (NOPERM, MOVED), it refuses all channels of the
+ * command and does not say which is at fault: @cb gets RELAY_EREMOTE and Redis's words; where @cb
+ * is NULL the connection ends with them. Returns as redis_conn_command(). */
 int redis_conn_subscription_command(struct redis_conn *c, int argc, const char **argv,
-                                    const size_t *argv_len);
+                                    const size_t *argv_len, redis_reply_cb cb, void *arg);
 
 /* Bytes written by us that the kernel has not taken yet: back-pressure for bulk publishing. */
 size_t redis_conn_unsent_bytes(const struct redis_conn *c);

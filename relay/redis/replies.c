@@ -28,9 +28,11 @@ static const char *const confirmation_names[CONFIRMATIONS] = {
 
 struct redis_expectation {
     struct redis_expectation *next;
-    redis_reply_cb cb; /* NULL where confirmations are expected */
+    redis_reply_cb cb; /* may be NULL where confirmations are expected */
     void *arg;
+    size_t answers; /* that @cb is still to get */
     enum confirmation kind;
+    size_t channels;      /* 0: commands with one reply each */
     size_t confirmations; /* how many are still to come */
 };
 
@@ -45,39 +47,32 @@ void redis_replies_fini(struct redis_replies *r) {
     redis_parser_fini(&r->parser);
 }
 
-static struct redis_expectation *expect(struct redis_replies *r) {
+static struct redis_expectation *expect(struct redis_replies *r, size_t answers, redis_reply_cb cb,
+                                        void *arg) {
     struct redis_expectation *e = mem_zalloc(sizeof(*e));
-    *r->tail = e;
-    r->tail = &e->next;
-    r->pending++;
-    return e;
-}
-
-/* Take the oldest out of the list; the caller frees it. */
-static struct redis_expectation *take_head(struct redis_replies *r) {
-    struct redis_expectation *e = r->head;
-    r->head = e->next;
-    if (r->head == NULL)
-        r->tail = &r->head;
-    r->pending--;
-    return e;
-}
-
-void redis_replies_expect(struct redis_replies *r, redis_reply_cb cb, void *arg) {
-    struct redis_expectation *e = expect(r);
     e->cb = cb;
     e->arg = arg;
+    e->answers = answers;
+    *r->tail = e;
+    r->tail = &e->next;
+    r->pending += answers;
+    return e;
+}
+
+void redis_replies_expect(struct redis_replies *r, size_t commands, redis_reply_cb cb, void *arg) {
+    assert(commands > 0);
+    expect(r, commands, cb, arg);
 }
 
 void redis_replies_expect_confirmations(struct redis_replies *r, const char *command,
-                                        size_t channels) {
+                                        size_t channels, redis_reply_cb cb, void *arg) {
     int kind = 0;
     while (kind < CONFIRMATIONS && strcasecmp(command, confirmation_names[kind]) != 0)
         kind++;
     assert(kind < CONFIRMATIONS && channels > 0);
-    struct redis_expectation *e = expect(r);
+    struct redis_expectation *e = expect(r, 1, cb, arg);
     e->kind = (enum confirmation)kind;
-    e->confirmations = channels;
+    e->channels = e->confirmations = channels;
     r->uses_shards = r->uses_shards || e->kind == SSUBSCRIBE;
 }
 
@@ -117,6 +112,22 @@ static void push(struct redis_replies *r, const redisReply *reply) {
         r->on_push(r->arg, reply);
 }
 
+/* Give the oldest expectation an answer; with its last one it is out of the list. */
+static void answer_head(struct redis_replies *r, int status, const redisReply *reply) {
+    struct redis_expectation *e = r->head;
+    redis_reply_cb cb = e->cb;
+    void *arg = e->arg;
+    r->pending--;
+    if (--e->answers == 0) {
+        r->head = e->next;
+        if (r->head == NULL)
+            r->tail = &r->head;
+        free(e);
+    }
+    if (cb != NULL)
+        cb(arg, status, reply);
+}
+
 static void confirm(struct redis_replies *r, enum confirmation kind, const redisReply *reply) {
     if (kind != SSUBSCRIBE && kind != SUNSUBSCRIBE)
         r->channels = reply->element[2]->integer;
@@ -139,9 +150,10 @@ static bool dispatch_push(struct redis_replies *r, const redisReply *reply) {
     if (kind == CONFIRMATIONS)
         return false;
     if (head != NULL && head->confirmations > 0 && head->kind == kind) {
-        if (--r->head->confirmations == 0)
-            free(take_head(r));
+        bool last = --r->head->confirmations == 0;
         confirm(r, kind, reply);
+        if (last && !r->stopped) /* else it is still to be cancelled */
+            answer_head(r, RELAY_OK, NULL);
         return true;
     }
     if (kind == SUNSUBSCRIBE && r->uses_shards) {
@@ -155,16 +167,15 @@ static int dispatch(struct redis_replies *r, const redisReply *reply) {
     if (dispatch_push(r, reply))
         return RELAY_OK;
     bool is_error = reply->type == REDIS_REPLY_ERROR;
-    if (r->head == NULL || r->head->confirmations > 0) {
+    const struct redis_expectation *head = r->head;
+    bool refused = is_error && head != NULL && head->cb != NULL &&
+                   head->confirmations == head->channels; /* none of them came */
+    if (head == NULL || (head->channels > 0 && !refused)) {
         if (is_error)
             return fail(r, RELAY_EREMOTE, reply->str);
         return fail(r, RELAY_EPROTO, "a reply that answers no command");
     }
-    struct redis_expectation *e = take_head(r);
-    redis_reply_cb cb = e->cb;
-    void *arg = e->arg;
-    free(e);
-    cb(arg, is_error ? RELAY_EREMOTE : RELAY_OK, reply);
+    answer_head(r, is_error ? RELAY_EREMOTE : RELAY_OK, reply);
     return RELAY_OK;
 }
 
@@ -189,12 +200,6 @@ void redis_replies_stop(struct redis_replies *r) {
 }
 
 void redis_replies_cancel(struct redis_replies *r, int status) {
-    while (r->head != NULL) {
-        struct redis_expectation *e = take_head(r);
-        redis_reply_cb cb = e->cb;
-        void *arg = e->arg;
-        free(e);
-        if (cb != NULL)
-            cb(arg, status, NULL);
-    }
+    while (r->head != NULL)
+        answer_head(r, status, NULL);
 }

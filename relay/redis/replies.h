@@ -30,12 +30,12 @@ typedef void (*redis_reply_cb)(void *arg, int status, const struct redisReply *r
  * Dies on return. */
 typedef void (*redis_push_cb)(void *arg, const struct redisReply *reply);
 
-struct redis_expectation; /* one command whose answer is outstanding */
+struct redis_expectation; /* commands sent together whose answers are outstanding */
 
 struct redis_replies {
     struct redis_parser parser;
     struct redis_expectation *head, **tail; /* the oldest first */
-    size_t pending;                         /* in the list */
+    size_t pending;                         /* commands that they are */
     long long channels;                     /* subscribed now, patterns included */
     bool uses_shards;                       /* SSUBSCRIBE was sent once */
     bool stopped;
@@ -49,13 +49,15 @@ void redis_replies_init(struct redis_replies *r, redis_push_cb on_push, void *ar
 /* redis_replies_cancel() must have emptied it. */
 void redis_replies_fini(struct redis_replies *r);
 
-/* A command is being sent whose reply goes to @cb. */
-void redis_replies_expect(struct redis_replies *r, redis_reply_cb cb, void *arg);
+/* @commands (at least one) are being sent, whose replies go to @cb, each by itself. */
+void redis_replies_expect(struct redis_replies *r, size_t commands, redis_reply_cb cb, void *arg);
 
 /* A command of the SUBSCRIBE family is being sent, for @channels channels (at least one): so many
- * confirmations will come, and go to on_push. */
+ * confirmations will come, and go to on_push; then @cb gets RELAY_OK and no reply. Or Redis refuses
+ * it, all channels alike: then @cb gets that, and where it is NULL the connection is of no more
+ * use. */
 void redis_replies_expect_confirmations(struct redis_replies *r, const char *command,
-                                        size_t channels);
+                                        size_t channels, redis_reply_cb cb, void *arg);
 
 /* Take bytes of the server and make the callbacks that they complete. A callback may expect more,
  * or stop.
@@ -63,7 +65,8 @@ void redis_replies_expect_confirmations(struct redis_replies *r, const char *com
  * Returns RELAY_OK, or the connection is of no more use, r->why has the reason:
  *   RELAY_EPROTO     what came is not RESP2, or answers nothing that was asked
  *   RELAY_EOVERFLOW  a reply is larger than the limit
- *   RELAY_EREMOTE    the server refused a subscription, or the connection itself */
+ *   RELAY_EREMOTE    the server refused a subscription that had no callback, or the connection
+ *                    itself */
 int redis_replies_feed(struct redis_replies *r, const char *bytes, size_t len);
 
 /* Make no more callbacks from redis_replies_feed(). */

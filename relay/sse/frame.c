@@ -86,7 +86,7 @@ static void put_json_data(struct buf *b, const struct frame_source *s) {
     buf_puts(b, "}\n");
 }
 
-static void put_body(struct buf *b, const struct frame_source *s, enum frame_form form) {
+void frame_put_body(struct buf *b, const struct frame_source *s, enum frame_form form) {
     const struct event *e = &s->event;
     if (form == FRAME_FORM_TOPIC)
         put_field(b, "event: ", s->topic, s->topic_len);
@@ -139,7 +139,7 @@ struct frame *frame_encode(const struct frame_source *source, unsigned forms) {
     buf_reserve(&bodies, source->event.data_len + source->event.data_len / 4 + 256);
     for (unsigned form = 0; form < FRAME_FORMS; form++) {
         if ((forms & (1u << form)) != 0)
-            put_body(&bodies, source, form);
+            frame_put_body(&bodies, source, form);
         ends[form] = bodies.len;
     }
     struct frame *f = frame_assemble(&bodies, ends, forms);

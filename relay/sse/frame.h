@@ -44,6 +44,10 @@ struct frame_source {
  * (the size is the publisher's choice). */
 struct frame *frame_encode(const struct frame_source *source, unsigned forms);
 
+/* Append what frame_encode() would make of @source in @form, without chunks. Aborts where memory is
+ * short. */
+void frame_put_body(struct buf *out, const struct frame_source *source, enum frame_form form);
+
 /* Many events at once: @bodies are slices without chunks, one behind the other, in @form. Never
  * NULL. */
 struct frame *frame_of_bodies(const void *bodies, size_t len, enum frame_form form);

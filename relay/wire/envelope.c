@@ -129,6 +129,14 @@ static int decode_event(struct field json, struct envelope *e, const char **why)
     return RELAY_EINVAL;
 }
 
+static int decode_object(struct field json, struct envelope *e, const char **why) {
+    if (json.len == 0 || json.p[0] != '{') { /* jansson would skip white space, the contract not */
+        *why = "the envelope holds no JSON object";
+        return RELAY_EINVAL;
+    }
+    return decode_event(json, e, why);
+}
+
 static int decode_enveloped(const char *message, size_t len, struct envelope *e, const char **why) {
     struct field rest = {message + MAGIC_LEN, len - MAGIC_LEN};
     if (len > MESSAGE_MAX_BYTES) {
@@ -137,11 +145,7 @@ static int decode_enveloped(const char *message, size_t len, struct envelope *e,
     }
     if ((*why = read_ids(&rest, e)) != NULL)
         return RELAY_EINVAL;
-    if (rest.len == 0 || rest.p[0] != '{') { /* jansson would skip white space, the contract not */
-        *why = "the envelope holds no JSON object";
-        return RELAY_EINVAL;
-    }
-    return decode_event(rest, e, why);
+    return decode_object(rest, e, why);
 }
 
 static int decode_raw(const char *message, size_t len, struct envelope *e, const char **why) {
@@ -160,6 +164,14 @@ int envelope_decode(const char *message, size_t len, struct envelope *out, const
     bool enveloped = len >= MAGIC_LEN && memcmp(message, magic, MAGIC_LEN) == 0;
     int rc =
         enveloped ? decode_enveloped(message, len, &e, why) : decode_raw(message, len, &e, why);
+    if (rc == RELAY_OK)
+        *out = e;
+    return rc;
+}
+
+int envelope_decode_json(const char *json, size_t len, struct envelope *out, const char **why) {
+    struct envelope e = {.owned = NULL};
+    int rc = decode_object((struct field){json, len}, &e, why);
     if (rc == RELAY_OK)
         *out = e;
     return rc;

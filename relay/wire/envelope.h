@@ -51,6 +51,10 @@ struct envelope {
  *   RELAY_ENOMEM */
 int envelope_decode(const char *message, size_t len, struct envelope *out, const char **why);
 
+/* Read the json of an envelope alone, as the log holds it: sets @out->event. As envelope_decode().
+ */
+int envelope_decode_json(const char *json, size_t len, struct envelope *out, const char **why);
+
 /* Nothing happens where it was done already. */
 void envelope_fini(struct envelope *e);
 

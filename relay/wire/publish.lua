@@ -10,12 +10,13 @@
 -- at (XADD looks at the log itself), so that none of a wrong type ends the script half-way. ms and
 -- seq stay two numbers, since a double holds no more, and what Redis gets is text, since it formats
 -- numbers slowly.
-local call, sub, format, char = redis.call, string.sub, string.format, string.char
+local call, sub, format = redis.call, string.sub, string.format
 local json, key_ttl = ARGV[6], ARGV[7]
 local topics = (#KEYS - 2 + #KEYS % 2) / 2
-local events, numbers = topics, {} -- of topics, by their text
+local events, numbers = topics, nil -- of topics, by their text, where there are many events
 if json == '' and topics > 0 then
   events = math.floor((#ARGV - 7 - topics) / 2)
+  numbers = {}
   for i = 1, topics do numbers[tostring(i)] = i end
   for i = 1, events do
     if not numbers[ARGV[6 + topics + 2 * i]] then
@@ -27,14 +28,32 @@ if json == '' and topics > 0 then
   end
 end
 
-local function base36(x)
-  local text = ''
-  repeat
+-- Eight digits, as times before 2059 have, are unrolled: a loop takes three times as long. It takes
+-- nothing from outside, since each such thing would be allocated in each call.
+local base36 = function(x)
+  local char, low = string.char, ''
+  while x >= 2821109907456 do
     local digit = x % 36
-    text = char(digit < 10 and digit + 48 or digit + 87) .. text
+    low = char(digit < 10 and digit + 48 or digit + 87) .. low
     x = (x - digit) / 36
-  until x == 0
-  return text
+  end
+  local a, b, c, d, e, f, g, h
+  h = x % 36 x = (x - h) / 36 h = h < 10 and h + 48 or h + 87
+  if x == 0 then return char(h) end
+  g = x % 36 x = (x - g) / 36 g = g < 10 and g + 48 or g + 87
+  if x == 0 then return char(g, h) end
+  f = x % 36 x = (x - f) / 36 f = f < 10 and f + 48 or f + 87
+  if x == 0 then return char(f, g, h) end
+  e = x % 36 x = (x - e) / 36 e = e < 10 and e + 48 or e + 87
+  if x == 0 then return char(e, f, g, h) end
+  d = x % 36 x = (x - d) / 36 d = d < 10 and d + 48 or d + 87
+  if x == 0 then return char(d, e, f, g, h) end
+  c = x % 36 x = (x - c) / 36 c = c < 10 and c + 48 or c + 87
+  if x == 0 then return char(c, d, e, f, g, h) end
+  b = x % 36 x = (x - b) / 36 b = b < 10 and b + 48 or b + 87
+  if x == 0 then return char(b, c, d, e, f, g, h) end
+  a = x % 36 x = (x - a) / 36 a = a < 10 and a + 48 or a + 87
+  return char(a, b, c, d, e, f, g, h) .. low
 end
 
 local once, content
@@ -55,27 +74,27 @@ if key_ttl ~= '' then
 end
 
 local time = call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local micros = tonumber(time[2])
+local now = time[1] * 1000 + (micros - micros % 1000) / 1000
 local clock = call('HMGET', KEYS[1], 'birth', 'epoch', 'run', 'ms', 'seq', 'memory')
 local birth, epoch, memory = clock[1], clock[2], clock[6]
 local ms, seq = tonumber(clock[4]), tonumber(clock[5])
 local ms_text, seq_text = clock[4], clock[5]
+local head = birth and birth .. '.'
 local news -- what changes in the clock beside ms and seq
 
--- What each event comes after: the last id of its topic, where it is of this birth, or '0'.
-local prevs, known = {}, birth and topics < 2
+-- What each event comes after: the last id of its topic, where it is of this birth, or '0'. There
+-- is mostly one topic, and tables are not cheap.
+local prev, prevs, known = '0', topics > 1 and {}, birth and topics < 2
 for i = 1, topics do
-  local last = call('GET', KEYS[2 * i + 1])
-  if last and birth and sub(last, 1, #birth + 1) == birth .. '.' then
-    prevs[i] = last
-  else
-    prevs[i] = '0'
-    known = false
-  end
+  prev = call('GET', KEYS[2 * i + 1])
+  if not prev or not head or sub(prev, 1, #head) ~= head then prev, known = '0', false end
+  if prevs then prevs[i] = prev end
 end
 
 -- Rarely, the ends of the logs have to be read as well.
 if not known then
+  local before = prevs or {prev}
   local ends, top_ms, top_seq = {}, 0, 0 -- the last entry of each log, and the greatest of them
   for i = 1, topics do
     local entry = call('XREVRANGE', KEYS[2 * i], '+', '-', 'COUNT', 1)[1]
@@ -92,27 +111,31 @@ if not known then
     if top_ms < now then top_ms, top_seq = now - 1, 0 end
     birth, epoch, memory, ms, seq = ARGV[1], '1', ARGV[3], top_ms, top_seq
     ms_text, seq_text = format('%d', ms), format('%d', seq)
-    news = {'birth', birth, 'epoch', epoch, 'run', ARGV[2], 'memory', memory,
-            'from:1', ms_text .. '-' .. seq_text}
-    for i = 1, topics do prevs[i] = '0' end
+    news = {'ms', ms_text, 'seq', seq_text, 'birth', birth, 'epoch', epoch, 'run', ARGV[2],
+            'memory', memory, 'from:1', ms_text .. '-' .. seq_text} -- what is sought most is first
+    head = birth .. '.'
+    for i = 1, topics do before[i] = '0' end
   else
     local m, s = string.match(call('HGET', KEYS[1], 'from:1') or '0-0', '(%d+)-(%d+)')
     m, s = tonumber(m), tonumber(s)
     for i, entry in pairs(ends) do
-      if prevs[i] == '0' and (entry[1] > m or (entry[1] == m and entry[2] > s)) then
+      if before[i] == '0' and (entry[1] > m or (entry[1] == m and entry[2] > s)) then
         local fields, g = entry[3], 1
         for j = 1, #fields, 2 do
           if fields[j] == 'g' then g = tonumber(fields[j + 1]) end
         end
-        prevs[i] = birth .. '.' .. base36(g) .. '.' .. base36(entry[1]) .. '-' .. base36(entry[2])
+        before[i] = head .. base36(g) .. '.' .. base36(entry[1]) .. '-' .. base36(entry[2])
       end
     end
   end
+  prev = before[1] or prev
 end
 
--- Another process of Redis may have lost a tail that clients have seen.
+-- Another process of Redis may have lost a tail that clients have seen, and an epoch with it: its
+-- number must not be given again, so it counts the seconds since the birth where they are more.
 if not news and clock[3] ~= ARGV[2] then
-  epoch = format('%d', epoch + 1)
+  local born = string.match(call('HGET', KEYS[1], 'from:1') or '', '^%d+') or now
+  epoch = format('%d', math.max(epoch + 1, math.floor((now - born) / 1000) + 1))
   news = {'epoch', epoch, 'run', ARGV[2], 'from:' .. epoch, ms_text .. '-' .. seq_text}
 end
 
@@ -123,50 +146,49 @@ if topics > 0 then
   if now > ms then ms, seq, ms_text = now, -1, format('%d', now) end
 end
 
--- Times of 1972 to 2059 have eight digits: that loop unrolled is at a third of its cost.
-local at
-if ms < 78364164096 or ms >= 2821109907456 then
-  at = base36(ms)
-else
-  local x, a, b, c, d, e, f, g = ms
-  g = x % 36 x = (x - g) / 36
-  f = x % 36 x = (x - f) / 36
-  e = x % 36 x = (x - e) / 36
-  d = x % 36 x = (x - d) / 36
-  c = x % 36 x = (x - c) / 36
-  b = x % 36 x = (x - b) / 36
-  a = x % 36 x = (x - a) / 36
-  at = char(x < 10 and x + 48 or x + 87, a < 10 and a + 48 or a + 87,
-    b < 10 and b + 48 or b + 87, c < 10 and c + 48 or c + 87, d < 10 and d + 48 or d + 87,
-    e < 10 and e + 48 or e + 87, f < 10 and f + 48 or f + 87, g < 10 and g + 48 or g + 87)
-end
-local place = birth .. '.' .. (#epoch == 1 and epoch or base36(tonumber(epoch))) .. '.' .. at .. '-'
+local place = head .. (#epoch == 1 and epoch or base36(tonumber(epoch))) .. '.' .. base36(ms) .. '-'
+
+-- The time to live of a last id is set anew by the first event of each 36 * 36 ms, for so much
+-- longer, since setting it is half of what writing the id costs.
+local memory_px = (not known or not string.find(prev, sub(place, 1, -4), 1, true))
+  and format('%d', memory + 1296)
 
 -- A user may lack the right to publish on a channel: the event is stored then, and the caller told.
-local announced, ids, lasts = '1', {}, {}
-if topics == 0 then ids[1] = place .. base36(seq) end
+local announced, id, ids, lasts = '1', nil, events > 1 and {}, prevs and {}
+if topics == 0 then id = place .. base36(seq) end
 for i = 1, events do
   local topic, event = i, json
-  if json == '' then -- one of many
-    topic, event = numbers[ARGV[6 + topics + 2 * i]], ARGV[7 + topics + 2 * i]
-  end
-  local prev = lasts[topic] or prevs[topic]
+  if numbers then topic, event = numbers[ARGV[6 + topics + 2 * i]], ARGV[7 + topics + 2 * i] end
+  if prevs then prev = lasts[topic] or prevs[topic] end
   seq = seq + 1
   seq_text = format('%d', seq)
-  local id = place .. (seq < 10 and seq_text or base36(seq))
-  -- XADD trims by one thing at a time: by count, and at every tenth event or so by age.
-  local by, limit = 'MAXLEN', ARGV[5]
-  if (time[2] + i) % 10 == 0 then by, limit = 'MINID', format('%d', math.max(0, ms - ARGV[4])) end
-  call('XADD', KEYS[2 * topic], by, '~', limit, ms_text .. '-' .. seq_text,
-    'e', event, 'p', prev, 'g', epoch)
+  id = place .. (seq < 10 and seq_text or base36(seq))
+  -- XADD trims by one thing at a time: by age at every eleventh event or so, by count at some of
+  -- the others. It takes away what a whole node of the log holds, so there is seldom something to do.
+  local log, entry, turn = KEYS[2 * topic], ms_text .. '-' .. seq_text, (micros + i) % 11
+  if turn > 3 then
+    call('XADD', log, entry, 'e', event, 'p', prev, 'g', epoch)
+  else
+    local by, limit = 'MAXLEN', ARGV[5]
+    if turn == 0 then by, limit = 'MINID', format('%d', math.max(0, ms - ARGV[4])) end
+    call('XADD', log, by, '~', limit, entry, 'e', event, 'p', prev, 'g', epoch)
+  end
   local reply = redis.pcall('PUBLISH', ARGV[7 + topic], 'sse1 ' .. id .. ' ' .. prev .. ' ' .. event)
   if type(reply) == 'table' then announced = '0' end
-  ids[i], lasts[topic] = id, id
+  prev = id
+  if ids then ids[i] = id end
+  if lasts then lasts[topic] = id end
 end
 for i = 1, topics do
-  if lasts[i] then
+  local last = prev
+  if lasts then last = lasts[i] end
+  if last then
     call('PEXPIRE', KEYS[2 * i], ARGV[4])
-    call('SET', KEYS[2 * i + 1], lasts[i], 'PX', memory)
+    if memory_px then
+      call('SET', KEYS[2 * i + 1], last, 'PX', memory_px)
+    else
+      call('SET', KEYS[2 * i + 1], last, 'KEEPTTL')
+    end
   end
 end
 
@@ -174,6 +196,12 @@ if news then
   if clock[1] and birth ~= clock[1] then call('DEL', KEYS[1]) end
   call('HSET', KEYS[1], unpack(news))
 end
-if topics > 0 or news then call('HSET', KEYS[1], 'ms', ms_text, 'seq', seq_text) end
-if once then call('SET', once, content .. ' ' .. announced .. ' ' .. ids[1], 'PX', key_ttl) end
-return announced .. ' 0 ' .. table.concat(ids, ' ')
+if news or ms_text ~= clock[4] then
+  call('HSET', KEYS[1], 'ms', ms_text, 'seq', seq_text)
+elseif topics > 0 then
+  call('HSET', KEYS[1], 'seq', seq_text)
+end
+if once then
+  call('SET', once, content .. ' ' .. announced .. ' ' .. (ids and ids[1] or id), 'PX', key_ttl)
+end
+return announced .. ' 0 ' .. (ids and table.concat(ids, ' ') or id)

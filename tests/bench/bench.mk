@@ -23,6 +23,10 @@ bench: all $(BENCH_PROGRAMS) ## measure the relay, Nchan and a bare loop side by
 bench-durable: all $(BENCH_PROGRAMS) ## measure durable topics: publishing, replay, a killed connection, a storm
 	@$(PYTHON) tests/bench/durable.py --build '$(BUILD)' $(BENCH)
 
+.PHONY: bench-publish
+bench-publish: all ## measure sse-publish with many events beside redis-benchmark
+	@$(PYTHON) tests/bench/publish.py --build '$(BUILD)' $(BENCH)
+
 .PHONY: bench-capacity
 bench-capacity: all $(BENCH_PROGRAMS) ## measure what deploy/capacity.md says: memory and CPU of connections, deliveries, Redis
 	@$(PYTHON) tests/bench/capacity.py --build '$(BUILD)' $(BENCH)

@@ -14,6 +14,7 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[2].joinpath("relay", "wire", "
 ID = re.compile(r"([a-z0-9]+)\.([0-9a-z]+)\.([0-9a-z]+)-([0-9a-z]+)")
 WEEK = 7 * 24 * 3600 * 1000
 HOUR = 3600 * 1000
+WINDOW = 36 * 36  # ms in which the expiry of a last id is set once
 
 
 def place(text):
@@ -128,12 +129,29 @@ def test_how_long_things_live(domain, redis):
     """The log lives for the time to live, the last id for the memory, a key for its own time, the clock for ever."""
     domain("a", ttl=100_000, memory=200_000, key="k", key_ttl=50_000)
     assert 90_000 < redis("PTTL", domain.key("log:a")) <= 100_000
-    assert 190_000 < redis("PTTL", domain.key("last:a")) <= 200_000
+    assert 190_000 < redis("PTTL", domain.key("last:a")) <= 200_000 + WINDOW
     assert 40_000 < redis("PTTL", domain.key("once:k")) <= 50_000
     assert redis("PTTL", domain.key("clock")) == -1
     domain("a", ttl=150_000, memory=WEEK)  # a domain keeps the memory that it was born with
     assert redis("PTTL", domain.key("log:a")) > 100_000
-    assert 190_000 < redis("PTTL", domain.key("last:a")) <= 200_000
+    assert 190_000 < redis("PTTL", domain.key("last:a")) <= 200_000 + WINDOW
+
+
+def test_last_lives_for_the_memory_behind_each_event(domain, redis):
+    """Its time is set anew once in 1.3 s, so each time for so much longer; and never is there none."""
+    ahead = (place(domain.position())[1] // WINDOW + 1000) * WINDOW
+    redis("HSET", domain.key("clock"), "ms", ahead, "seq", 0)
+    domain.one("a")
+    redis("PEXPIRE", domain.key("last:a"), WEEK + WINDOW // 2)  # as if half of that had gone by
+    domain.one("a")
+    domain("a", items=[("a", "x"), ("a", "y")])
+    assert WEEK <= redis("PTTL", domain.key("last:a")) <= WEEK + WINDOW // 2
+    redis("HSET", domain.key("clock"), "ms", ahead + WINDOW)
+    domain.one("a")
+    assert redis("PTTL", domain.key("last:a")) > WEEK + WINDOW // 2
+    redis("DEL", domain.key("last:a"))
+    domain.one("a")
+    assert redis("PTTL", domain.key("last:a")) > WEEK + WINDOW // 2
 
 
 def test_ids_follow_the_time_of_redis(domain, redis):
@@ -156,12 +174,15 @@ def test_ids_grow_when_time_goes_back(domain, redis):
 
 
 @pytest.mark.parametrize("ms", [2**41, 36**8 - 1, 36**8, 36**9 + 5, 2**48])
-def test_ids_of_any_time(domain, redis, ms):
-    """Numbers stay exact wherever the clock stands."""
+@pytest.mark.parametrize("seq", [1, 8, 9, 34, 35, 36, 1294, 1295, 36**4, 2**40])
+def test_ids_of_any_time(domain, redis, ms, seq):
+    """Numbers stay exact wherever the clock stands, and have no leading zeros."""
     domain.position()
-    redis("HSET", domain.key("clock"), "ms", ms, "seq", 2**40)
-    assert place(domain.one("a")) == (1, ms, 2**40 + 1)
-    assert domain.log("a")[-1][0] == f"{ms}-{2**40 + 1}"
+    redis("HSET", domain.key("clock"), "ms", ms, "seq", seq)
+    ident = domain.one("a")
+    assert place(ident) == (1, ms, seq + 1)
+    assert not re.search(r"[.-]0", ident)
+    assert domain.log("a")[-1][0] == f"{ms}-{seq + 1}"
 
 
 def test_several_topics(domain, redis):
@@ -248,7 +269,8 @@ def test_many_events_start_an_epoch_and_a_birth(domain, redis):
     two = domain("a", items=[("a", "x"), ("a", "y")], run="run2")[2]
     redis("DEL", domain.key("clock"))
     three = domain("a", items=[("a", "x"), ("a", "y")], run="run2")[2]
-    assert [place(i)[0] for i in one + two + three] == [1, 1, 2, 2, 1, 1]
+    epochs = [place(i)[0] for i in one + two + three]
+    assert epochs == [1, 1, epochs[2], epochs[2], 1, 1] and epochs[2] > 1
     assert one[0].split(".")[0] == two[1].split(".")[0] != three[0].split(".")[0] == three[1].split(".")[0]
     assert [f["p"] for _, f in domain.log("a")] == ["0", one[0], one[1], two[0], "0", three[0]]
 
@@ -273,23 +295,56 @@ def test_new_epoch(domain):
     first = domain.one("a", run="run1")
     note = "%d-%d" % place(first)[1:]
     position = domain.position(run="run2")
-    assert place(position) == (2, *place(first)[1:])
-    assert domain.clock()["from:2"] == note and domain.clock()["run"] == "run2"
-    assert place(domain.position(run="run2"))[0] == 2  # once
+    other = place(position)[0]
+    assert other > 1 and place(position)[1:] == place(first)[1:]
+    assert domain.clock()[f"from:{other}"] == note and domain.clock()["run"] == "run2"
+    assert place(domain.position(run="run2"))[0] == other  # once
     second = domain.one("a", run="run2")
     third = domain.one("a", run="run3")  # a publish begins one as well
-    assert [place(i)[0] for i in (first, second, third)] == [1, 2, 3]
-    assert domain.clock()["from:2"] == note and domain.clock()["from:3"] == "%d-%d" % place(second)[1:]
-    assert [(f["p"], f["g"]) for _, f in domain.log("a")] == [("0", "1"), (first, "2"), (second, "3")]
+    last = place(third)[0]
+    assert place(first)[0] == 1 and place(second)[0] == other < last
+    assert domain.clock()[f"from:{other}"] == note
+    assert domain.clock()[f"from:{last}"] == "%d-%d" % place(second)[1:]
+    assert [(f["p"], f["g"]) for _, f in domain.log("a")] == [("0", "1"), (first, str(other)), (second, str(last))]
     assert domain.clock()["birth"] == "birth1"
+
+
+@pytest.mark.parametrize("ago_s", [0, 34, 35, 1000, 86400, 50 * 365 * 86400, -1000])
+def test_epochs_count_seconds(domain, redis, ago_s):
+    """A new epoch's number is that of the seconds since the birth, or the next one where that is more."""
+    domain.one("a", run="run1")
+    ms, seq = place(domain.position())[1:]
+    redis("HSET", domain.key("clock"), "from:1", f"{ms - ago_s * 1000}-{seq}")
+    ident = domain.one("a", run="run2")
+    epoch = place(ident)[0]
+    assert max(ago_s + 1, 2) <= epoch <= max(ago_s + 1, 2) + 60
+    assert domain.clock()["epoch"] == str(epoch) == domain.log("a")[-1][1]["g"]
+    assert place(domain.one("a", run="run3"))[0] > epoch
+    redis("HSET", domain.key("clock"), "epoch", epoch + 10**6)
+    assert place(domain.one("a", run="run4"))[0] == epoch + 10**6 + 1
+
+
+def test_an_epoch_that_was_lost_is_not_given_again(domain, redis):
+    """An old file, restored, knows nothing of the epoch that began since: its next one has another number."""
+    domain.one("a", run="run1")
+    ms, seq = place(domain.position())[1:]
+    redis("HSET", domain.key("clock"), "from:1", f"{ms - 3000}-{seq}")
+    old = redis("DUMP", domain.key("clock"))
+    lost = place(domain.one("a", run="run2"))[0]
+    seconds = int(redis("TIME")[0])
+    harness.wait_until(lambda: int(redis("TIME")[0]) > seconds + 1, "the next second")
+    redis("RESTORE", domain.key("clock"), 0, old, "REPLACE")
+    redis("DEL", domain.key("log:a"), domain.key("last:a"))
+    assert place(domain.one("a", run="run3"))[0] > lost
 
 
 def test_many_epochs(domain):
     """Epochs above 35 take more than one digit."""
     ids = [domain.one("a", run=f"run{n}") for n in range(1, 41)]
-    assert [place(i)[0] for i in ids] == list(range(1, 41))
-    assert ids[-1].startswith("birth1.14.")
-    assert domain.log("a")[-1][1]["g"] == "40"
+    epochs = [place(i)[0] for i in ids]
+    assert epochs == sorted(set(epochs)) and epochs[-1] >= 40
+    assert domain.log("a")[-1][1]["g"] == str(epochs[-1])
+    assert [f["p"] for _, f in domain.log("a")] == ["0", *ids[:-1]]
 
 
 def test_missing_last_comes_from_the_log(domain, redis):

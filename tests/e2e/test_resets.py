@@ -4,6 +4,7 @@ cursor is answered with 200 and a reset, never with an error that kills an Event
 
 import json
 import tempfile
+import time
 import urllib.parse
 
 import pytest
@@ -117,10 +118,11 @@ def test_flushall(node, own_redis, topic):  # noqa: F811
         at = wait_reset(stream, "birth", topic)
         assert parse_id(at)[0] == parse_id(new)[0]
         goes_on(stream, node, topic)
-        assert len(resets(stream)) == 1
+        assert [e.data for e in stream.named("message")] == ["1", "2", "after"] and len(resets(stream)) == 1
     with come_back(node, topic, old) as stream:
         wait_reset(stream, "birth", topic)
         goes_on(stream, node, topic, "again")
+        assert [e.data for e in stream.named("message")] == ["2", "after", "again"] and len(resets(stream)) == 1
 
 
 def test_flushall_while_nobody_watched(node, own_redis, topic):  # noqa: F811
@@ -132,16 +134,20 @@ def test_flushall_while_nobody_watched(node, own_redis, topic):  # noqa: F811
         at = wait_reset(stream, "birth", topic)
         assert parse_id(at)[0] == parse_id(new)[0]
         goes_on(stream, node, topic)
+        assert [e.data for e in stream.named("message")] == ["2", "after"]
 
 
 def test_cursor_of_another_deployment(node, topic):  # noqa: F811
-    """Of another birth: told, and from now on."""
+    """Of another birth: told, and what came since the time of the cursor."""
     publish(node, topic, 1)
-    with come_back(node, topic, "elsewhere.1.mf0000-0") as stream:
+    time.sleep(0.01)  # ids of different milliseconds
+    second = publish(node, topic, 2)
+    elsewhere = "elsewhere." + second.split(".", 1)[1]
+    with come_back(node, topic, elsewhere) as stream:
         wait_reset(stream, "birth", topic)
         stream.wait_live()
         goes_on(stream, node, topic)
-        assert len(stream.named("message")) == 1
+        assert [e.data for e in stream.named("message")] == ["2", "after"] and len(resets(stream)) == 1
 
 
 def test_cursor_on_a_redis_that_is_new(node, topic):  # noqa: F811
@@ -251,6 +257,47 @@ def test_restart_from_an_old_file(start_relay, own_redis, topic):
     with come_back(relay, topic, lost) as stream:
         wait_reset(stream, "failover", topic)
         stream.wait_data("3")
+
+
+def restart_from(redis, file):
+    """Restart Redis with @file, of epoch 1, in another second than the present epoch began in; wait for the next one, and
+    return its number."""
+    begun = int(redis("HGET", "sse:{0}:clock", "epoch"))
+    birth_ms = int(redis("HGET", "sse:{0}:clock", "from:1").split(b"-")[0])
+    wait_until(lambda: int(redis("TIME")[0]) * 1000 >= birth_ms + begun * 1000, "another second")
+    redis.stop()
+    (redis.directory / "dump.rdb").write_bytes(file)
+    redis.start()
+    return int(wait_until(lambda: (n := redis("HGET", "sse:{0}:clock", "epoch")) != b"1" and n, "another epoch"))
+
+
+def live_id(relay, topic):
+    with relay.live(topic) as stream:
+        return stream.named("relay.live")[0].id
+
+
+@pytest.mark.parametrize("quiet", [False, True], ids=["", "nothing published in it"])
+def test_epoch_that_was_lost(start_relay, own_redis, topic, quiet):
+    """A restart begins an epoch; then the file of before is restored, and another begins, behind the same one: whoever
+    holds a cursor of the lost one is told, and gets what was published since."""
+    relay = start_relay("--allow-anonymous-publish", "--redis-timeout", "1s", redis_url=own_redis.url).wait_ready()
+    kept = publish(relay, topic, 1, 2)
+    own_redis("SAVE")
+    file = (own_redis.directory / "dump.rdb").read_bytes()
+    epoch = restart_from(own_redis, file)
+    relay.wait_ready()
+    lost = publish(relay, topic, "lost 1", "lost 2", "lost 3") if not quiet else None
+    lost = wait_until(lambda: parse_id(at := lost or live_id(relay, topic))[1] == epoch and at, "the epoch's cursor")
+    assert restart_from(own_redis, file) > epoch, "the number of the lost epoch was given again"
+    relay.wait_ready()
+    publish(relay, topic, 3, 4)
+    with come_back(relay, topic, kept) as stream:
+        assert numbers_until(stream, 4) == [3, 4]
+    with come_back(relay, topic, lost) as stream:
+        at = wait_reset(stream, "failover", topic)
+        assert parse_id(at) == parse_id(kept)
+        goes_on(stream, relay, topic)
+        assert [e.data for e in stream.named("message")] == ["3", "4", "after"] and len(resets(stream)) == 1
 
 
 # ---- live ----

@@ -175,5 +175,6 @@ void redis_world_subscribe(struct redis_world *w, const char *command, const cha
                            const char *b) {
     const char *argv[] = {command, a, b};
     int argc = b == NULL ? 2 : 3;
-    assert_int_equal(redis_conn_subscription_command(w->conn, argc, argv, NULL), RELAY_OK);
+    assert_int_equal(redis_conn_subscription_command(w->conn, argc, argv, NULL, NULL, NULL),
+                     RELAY_OK);
 }

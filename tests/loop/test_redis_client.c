@@ -122,7 +122,7 @@ static int ask(struct world *w) {
 
 static int subscribe(struct world *w) {
     const char *argv[] = {"SUBSCRIBE", "x"};
-    return redis_client_subscription_command(&w->client, 2, argv, NULL);
+    return redis_client_subscription_command(&w->client, 2, argv, NULL, NULL, NULL);
 }
 
 static void start_at(struct world *w, const char *url) {
@@ -314,6 +314,28 @@ static void test_refused_subscriptions(void **state) {
     assert_int_equal(w->client.short_lives, 3);
 }
 
+static void was_thrown_out_often(struct world *w) {
+    w->client.short_lives = 100;
+    ask_up(w);
+}
+
+static void close_with_a_short_wait(struct world *w) {
+    uint64_t wait_ms = uv_timer_get_due_in(&w->client.retry);
+    assert_true(wait_ms >= 300 && wait_ms < 1000);
+    close_now(w);
+}
+
+/* However often it was thrown out by a server that takes it: back within a second, and no storm. */
+static void test_waits_after_many_kills(void **state) {
+    struct world *w = *state;
+    start_peer(w, thrown_out, NULL);
+    w->on_up = was_thrown_out_often;
+    w->on_down = close_with_a_short_wait;
+    start(w);
+    run(w);
+    assert_int_equal(w->downs, 1);
+}
+
 static void close_at_second(struct world *w) {
     if (w->downs == 2)
         close_now(w);
@@ -382,10 +404,15 @@ static void test_real_kill(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        WITH_WORLD(test_comes_back),     WITH_WORLD(test_waits_for_redis),
-        WITH_WORLD(test_reconnect),      cmocka_unit_test(test_closed_after_each_turn),
-        WITH_WORLD(test_closed_in_down), WITH_WORLD(test_refused_subscriptions),
-        WITH_WORLD(test_loading),        WITH_WORLD(test_real_kill),
+        WITH_WORLD(test_comes_back),
+        WITH_WORLD(test_waits_for_redis),
+        WITH_WORLD(test_reconnect),
+        cmocka_unit_test(test_closed_after_each_turn),
+        WITH_WORLD(test_closed_in_down),
+        WITH_WORLD(test_refused_subscriptions),
+        WITH_WORLD(test_loading),
+        WITH_WORLD(test_real_kill),
+        WITH_WORLD(test_waits_after_many_kills),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

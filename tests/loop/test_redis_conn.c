@@ -56,6 +56,32 @@ static void test_commands(void **state) {
                         "closed cancelled: closed by us\n");
 }
 
+static void ask_together(struct redis_world *w) {
+    static const char bytes[] = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n*1\r\n$4\r\nFAIL\r\n"
+                                "*2\r\n$3\r\nGET\r\n$1\r\nb\r\n";
+    assert_int_equal(
+        redis_conn_commands(w->conn, bytes, sizeof(bytes) - 1, 3, redis_world_on_answer, w),
+        RELAY_OK);
+    w->asked += 3;
+    redis_world_ask(w, "PING now", redis_world_on_answer);
+    assert_int_equal(redis_conn_pending(w->conn), 4);
+}
+
+/* Commands that are sent together are answered one by one, also those that get no answer. */
+static void test_commands_together(void **state) {
+    struct redis_world *w = *state;
+    static const struct peer_step script[] = {PEER_GREETING,
+                                              {PEER_EXPECT, "$1\r\na\r\n*1\r\n$4\r\nFAIL\r\n", 0},
+                                              {PEER_EXPECT, "$3\r\nnow\r\n", 0},
+                                              {PEER_SEND, "$1\r\n1\r\n-ERR no\r\n", 0},
+                                              {PEER_CLOSE, NULL, 0},
+                                              {0}};
+    w->on_ready = ask_together;
+    redis_world_play(w, script);
+    redis_world_told(w, "ready\nanswer ok 1\nanswer refused ERR no\nanswer lost \nanswer lost \n"
+                        "closed lost: Redis closed the connection\n");
+}
+
 static void subscribe_two(struct redis_world *w) {
     redis_world_ask(w, "GET a", redis_world_on_answer);
     redis_world_subscribe(w, "SUBSCRIBE", "x", "y");
@@ -112,6 +138,36 @@ static void test_shards(void **state) {
 
 static void subscribe_x(struct redis_world *w) {
     redis_world_subscribe(w, "SUBSCRIBE", "x", NULL);
+}
+
+static void subscribe_with_answers(struct redis_world *w) {
+    static const char *const channels[] = {"x", "forbidden", "y"};
+    for (int i = 0; i < 3; i++) {
+        const char *argv[] = {"SUBSCRIBE", channels[i]};
+        w->asked++;
+        assert_int_equal(
+            redis_conn_subscription_command(w->conn, 2, argv, NULL, redis_world_on_answer, w),
+            RELAY_OK);
+    }
+    redis_world_ask(w, "PING", redis_world_on_answer_close);
+}
+
+/* The refusal of one goes to whom it concerns, and the connection goes on. */
+static void test_a_refused_subscription(void **state) {
+    struct redis_world *w = *state;
+    static const struct peer_step script[] = {
+        PEER_GREETING,
+        {PEER_EXPECT, "PING\r\n", 0},
+        {PEER_SEND,
+         "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n-NOPERM no\r\n"
+         "*3\r\n$9\r\nsubscribe\r\n$1\r\ny\r\n:2\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n",
+         0},
+        {0}};
+    w->on_ready = subscribe_with_answers;
+    redis_world_play(w, script);
+    redis_world_told(w, "ready\npush [subscribe,x,1]\nanswer ok \nanswer refused NOPERM no\n"
+                        "push [subscribe,y,2]\nanswer ok \nanswer ok [pong,]\n"
+                        "closed cancelled: closed by us\n");
 }
 
 /* Many messages, of which some end within a read and some fill several. */
@@ -255,7 +311,8 @@ static bool close_after(int k, const char *host) {
         const char *argv[] = {"PING"};
         assert_int_equal(redis_conn_command(w->conn, 1, argv, NULL, redis_world_on_answer, w),
                          RELAY_ECLOSING);
-        assert_int_equal(redis_conn_subscription_command(w->conn, 1, argv, NULL), RELAY_ECLOSING);
+        assert_int_equal(redis_conn_subscription_command(w->conn, 1, argv, NULL, NULL, NULL),
+                         RELAY_ECLOSING);
         redis_world_told(w, before.data); /* no callback from inside close */
         redis_world_run(w);
         const char *after = w->told.data + before.len;
@@ -358,8 +415,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_WORLD(test_greeting),
         WITH_WORLD(test_commands),
+        WITH_WORLD(test_commands_together),
         WITH_WORLD(test_subscription),
         WITH_WORLD(test_shards),
+        WITH_WORLD(test_a_refused_subscription),
         WITH_WORLD(test_many_messages),
         WITH_WORLD(test_large_command),
         WITH_WORLD(test_command_from_outside),

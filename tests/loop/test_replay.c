@@ -327,7 +327,6 @@ static void trimmed(const struct bus_world_options *options) {
     reader_stop(&r);
     redis_do(&w, "DEL sse:{0}:log:t");
     redis_do(&w, "CLIENT KILL TYPE pubsub"); /* what it has in memory is gone as well */
-    w.skips_gaps = true;
     start_behind(&r, &w, 0, "t", &all, 2000, SLICE_BYTES);
     reader_until_live(&r);
     assert_int_equal(resets_of(&r), 0); /* it has all there was */

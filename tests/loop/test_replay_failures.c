@@ -119,7 +119,7 @@ static void test_many_failovers(void **state) {
 
 static void test_a_domain_that_is_born_again(void **state) {
     struct bus_world w;
-    struct bus_reader r;
+    struct bus_reader r, late;
     (void)state;
     bus_world_start(&w, &roomy);
     reader_start(&r, &w, 0, "t", NULL, SLICE_BYTES);
@@ -127,11 +127,17 @@ static void test_a_domain_that_is_born_again(void **state) {
     struct event_id last = publish(&w, "t", 0, 100);
     reader_until(&r, 0, 100);
     redis_do(&w, "FLUSHALL");
-    publish(&w, "t", 500, 501); /* that it learns of the birth by, and may come before its replay */
+    publish(&w, "t", 500, 503); /* that the bus learns of the birth by */
     until_another(&r, &last);
+    reader_until(&r, 0, 503);
     assert_int_equal(r.resets[0], RESET_BIRTH);
-    publish(&w, "t", 501, 510);
+    publish(&w, "t", 503, 510);
     reader_until(&r, 0, 510);
+    assert_int_equal(r.events, 110);
+    start_behind(&late, &w, 1, &last, 500); /* to a node that was not there then, it may be */
+    reader_until(&late, 0, 510);
+    assert_int_equal(late.resets[0], RESET_BIRTH);
+    assert_int_equal(late.events, 10);
     bus_world_stop(&w);
 }
 
@@ -161,6 +167,27 @@ static void test_a_clock_that_vanished_alone(void **state) {
     publish(&w, "quiet", 1000, 1001);
     reader_until(&r, 1, 1001);
     assert_int_equal(r.resets[1], RESET_BIRTH);
+    bus_world_stop(&w);
+}
+
+/* Nobody publishes: who comes for a topic that Redis knows nothing of makes the bus look. */
+static void test_a_birth_is_found_without_an_event(void **state) {
+    struct bus_world w;
+    struct bus_reader r;
+    (void)state;
+    bus_world_start(&w, &roomy);
+    reader_start(&r, &w, 0, "t", NULL, SLICE_BYTES);
+    reader_until_live(&r);
+    struct event_id last = publish(&w, "t", 0, 10);
+    reader_until(&r, 0, 10);
+    redis_do(&w, "FLUSHALL");
+    durable_publish(&w.durable, NULL, NULL);
+    worker_subscribe(&w, 0, "new", DATA);
+    until_another(&r, &last);
+    assert_int_equal(r.resets[0], RESET_BIRTH);
+    publish(&w, "t", 500, 510);
+    reader_until(&r, 0, 510);
+    assert_int_equal(r.events, 20);
     bus_world_stop(&w);
 }
 
@@ -318,6 +345,7 @@ int main(void) {
         cmocka_unit_test(test_many_failovers),
         cmocka_unit_test(test_a_domain_that_is_born_again),
         cmocka_unit_test(test_a_clock_that_vanished_alone),
+        cmocka_unit_test(test_a_birth_is_found_without_an_event),
         cmocka_unit_test(test_the_first_birth),
         cmocka_unit_test(test_a_birth_in_the_middle_of_reads),
         cmocka_unit_test(test_redis_ends_in_the_middle_of_reads),

@@ -1,12 +1,13 @@
 /* The logic of cursors against a reference that knows everything.
  *
  * A model of Redis publishes, trims, forgets, fails over to a copy without the tail and with its
- * clock behind, and is born again. Nodes learn of it as the bus does, into a struct domain and
- * rings; clients with cursors come back to any of them and are cut at any event. The functions of
- * relay/bus/place.h decide what a client gets and is told. What must hold: no event is lost without
- * a reset, none is delivered twice, all are in the order of ids, and a reset is told only where
- * something was trimmed, may have been forgotten, or where something that the client may have seen
- * is gone. */
+ * clock behind, comes back from there without what was published there, and is born again. Epochs
+ * are lost with the rest; of two servers with one past, no two begin one in the same second. Nodes
+ * learn of it as the bus does, into a struct domain and rings; clients with cursors come back to
+ * any of them and are cut at any event. The functions of relay/bus/place.h decide what a client
+ * gets and is told. What must hold: no event is lost without a reset, none is delivered twice, all
+ * are in the order of ids, and a reset is told only where something was trimmed or may have been
+ * forgotten, where something that the client may have seen is gone, or its past is not ours. */
 #include "relay/bus/place.h"
 
 #include <stdlib.h>
@@ -24,7 +25,8 @@ enum {
     RUNS = 3000,
     STEPS = 250,
     MEMORY_MS = 1000000,
-    NOTES = 100
+    NOTES = 100,
+    EPOCHS = 200
 };
 
 struct log {
@@ -41,14 +43,13 @@ struct redis {
     size_t notes_len;
     unsigned run;
     struct log logs[TOPICS];
-    unsigned published; /* how many events of the world it knows of */
 };
 
 /* An event of the past, wherever it is now. */
 struct event_of {
     struct event_id id, prev;
     unsigned topic;
-    bool lost; /* gone in a failover or with a birth: no server has it, and none will */
+    bool lost; /* gone in a failover or with a birth: the server has it no more */
 };
 
 struct node {
@@ -64,23 +65,26 @@ struct client {
     unsigned topics; /* bit set */
     bool has_cursor; /* else the domain had no clock when it came */
     struct event_id cursor;
-    unsigned since;       /* events from this number on are owed */
-    bool settled[EVENTS]; /* delivered, or told */
-    bool seen[EVENTS];
-    bool told[EVENTS]; /* that it is lost */
+    bool settled[EVENTS]; /* delivered, or told, or of before it came */
+    bool seen[EVENTS];    /* delivered, and not told to be lost since */
 };
 
 struct world {
     struct rng rng;
     uint64_t now_ms, behind_ms; /* of the server's clock */
-    unsigned runs, births;
+    unsigned run, runs, births; /* the present process of the server, and how many there were */
     struct redis redis, copy;
     bool has_copy;
+    struct redis old; /* the master before the last failover, which goes on by itself */
+    unsigned old_run;
+    bool has_old;
+    struct event_id epochs[EPOCHS]; /* that ever began, on any server */
+    size_t epochs_len;
     struct event_of events[EVENTS];
     unsigned events_len;
     struct node nodes[NODES];
     struct client clients[CLIENTS];
-    uint64_t delivered, resets[RESET_REASONS];
+    uint64_t delivered, strangers, resets[RESET_REASONS];
 };
 
 static uint64_t below(struct world *w, uint64_t bound) {
@@ -89,21 +93,46 @@ static uint64_t below(struct world *w, uint64_t bound) {
 
 /* ---- Redis: relay/wire/publish.lua, in C ---- */
 
-static void lose(struct world *w, unsigned from) {
-    for (unsigned i = from; i < w->events_len; i++)
+/* The server is another one: what it has is not lost, and all else is. */
+static void lose_what_is_not_there(struct world *w) {
+    for (unsigned i = 0; i < w->events_len; i++)
         w->events[i].lost = true;
+    for (unsigned t = 0; w->redis.exists && t < TOPICS; t++) {
+        const struct log *log = &w->redis.logs[t];
+        for (size_t i = 0; i < log->len; i++) {
+            struct event_of *e = &w->events[log->events[i]];
+            e->lost = strcmp(e->id.birth, w->redis.position.birth) != 0;
+        }
+    }
 }
 
 static uint64_t server_ms(const struct world *w) {
     return w->now_ms - w->behind_ms;
 }
 
-static void note(struct redis *r) {
-    assert_true(r->notes_len < NOTES);
-    struct event_id at = r->position;
-    at.epoch = r->position.epoch + 1;
-    r->notes[r->notes_len++] = at;
-    r->position.epoch++;
+static uint64_t next_epoch(const struct world *w) {
+    const struct redis *r = &w->redis;
+    uint64_t next = r->position.epoch + 1, seconds = 0;
+    if (r->notes_len > 0 && server_ms(w) > r->notes[0].ms)
+        seconds = (server_ms(w) - r->notes[0].ms) / 1000;
+    return next > seconds + 1 ? next : seconds + 1;
+}
+
+static bool began_before(const struct world *w, uint64_t epoch) {
+    size_t i = 0;
+    while (i < w->epochs_len && (w->epochs[i].epoch != epoch ||
+                                 strcmp(w->epochs[i].birth, w->redis.position.birth) != 0))
+        i++;
+    return i < w->epochs_len;
+}
+
+static void begin_epoch(struct world *w) {
+    struct redis *r = &w->redis;
+    while (began_before(w, next_epoch(w)))
+        w->now_ms += 1000;
+    assert_true(r->notes_len < NOTES && w->epochs_len < EPOCHS);
+    r->position.epoch = next_epoch(w);
+    r->notes[r->notes_len++] = w->epochs[w->epochs_len++] = r->position;
 }
 
 /* The part of the script that is done with no topic. */
@@ -115,13 +144,12 @@ static void look_after_clock(struct world *w) {
         r->position.birth[1] = (char)('a' + w->births++ % 26);
         r->position.ms = server_ms(w) - 1;
         r->notes_len = 0;
-        note(r);
+        begin_epoch(w);
         r->exists = true;
-    } else if (r->run != w->runs) {
-        note(r);
-        w->has_copy = false; /* a copy without this would begin an epoch of the same number */
+    } else if (r->run != w->run) {
+        begin_epoch(w);
     }
-    r->run = w->runs;
+    r->run = w->run;
 }
 
 static void publish(struct world *w) {
@@ -140,7 +168,6 @@ static void publish(struct world *w) {
         e->prev = log->last;
     log->last = e->id;
     log->events[log->len++] = w->events_len++;
-    r->published = w->events_len;
     w->now_ms += below(w, 3);
 }
 
@@ -172,29 +199,47 @@ static void replicate(struct world *w) {
 }
 
 static void fail_over(struct world *w) {
-    w->runs++;
     w->behind_ms = below(w, 2) * below(w, 5000);
-    if (!w->has_copy)
-        return; /* a restart that kept everything */
-    lose(w, w->copy.published);
-    w->redis = w->copy;
+    if (w->has_copy) {
+        w->old = w->redis;
+        w->old_run = w->run;
+        w->has_old = true;
+        w->redis = w->copy;
+        lose_what_is_not_there(w);
+    } /* else a restart that kept everything */
+    w->run = ++w->runs;
+}
+
+/* The master before the failover is there again, and what was published since is not. Its successor
+ * goes on by itself now. It may have been started anew meanwhile. */
+static void fail_back(struct world *w) {
+    static struct redis successor;
+    unsigned run = below(w, 2) == 0 ? w->old_run : ++w->runs;
+    if (!w->has_old)
+        return;
+    successor = w->redis;
+    w->redis = w->old;
+    w->old = successor;
+    w->old_run = w->run;
+    w->run = run;
+    lose_what_is_not_there(w);
 }
 
 static void flush(struct world *w) {
     if (below(w, 10) != 0)
         return;
-    lose(w, 0);
     memset(&w->redis, 0, sizeof(w->redis));
-    w->has_copy = false;
+    lose_what_is_not_there(w);
+    w->has_copy = w->has_old = false;
 }
 
 /* The clock alone vanishes; the logs stay, and are of another birth than what follows. */
 static void lose_clock(struct world *w) {
     if (below(w, 10) != 0)
         return;
-    lose(w, 0);
     w->redis.exists = false;
-    w->has_copy = false;
+    lose_what_is_not_there(w);
+    w->has_copy = w->has_old = false;
     w->behind_ms = 0;
     w->now_ms += 10000; /* else the new clock would be behind the logs */
 }
@@ -258,9 +303,9 @@ static void read_topic(struct world *w, struct node *n, unsigned t) {
 static void sync(struct world *w, struct node *n) {
     if (below(w, 4) != 0)
         look_after_clock(w); /* else a reader is there before the publishing connection */
-    bool another = n->run != w->runs || n->domain.position.epoch != w->redis.position.epoch ||
+    bool another = n->run != w->run || n->domain.position.epoch != w->redis.position.epoch ||
                    strcmp(n->domain.position.birth, w->redis.position.birth) != 0;
-    n->run = w->runs;
+    n->run = w->run;
     n->domain.known = true;
     n->domain.exists = w->redis.exists;
     n->domain.position = w->redis.position;
@@ -320,8 +365,7 @@ static void extend(struct world *w, struct node *n, unsigned t) {
 /* ---- the reference's judgement of a reset ---- */
 
 static bool is_owed(const struct world *w, const struct client *c, unsigned i) {
-    return i >= c->since && !w->events[i].lost && (c->topics >> w->events[i].topic & 1) != 0 &&
-           !c->settled[i];
+    return !w->events[i].lost && (c->topics >> w->events[i].topic & 1) != 0 && !c->settled[i];
 }
 
 static bool is_kept(const struct world *w, unsigned event) {
@@ -332,13 +376,19 @@ static bool is_kept(const struct world *w, unsigned event) {
     return false;
 }
 
+/* A reset "birth" says that of what came before it as well. */
+static void settle_trimmed(const struct world *w, struct client *c, unsigned t) {
+    for (unsigned i = 0; i < w->events_len; i++)
+        c->settled[i] = c->settled[i] || (w->events[i].topic == t && !is_kept(w, i));
+}
+
 /* Events of topic @t that can be had no more are settled by this reset. */
 static void judge_trimmed(struct world *w, struct client *c, const struct event_id *pos,
                           unsigned t) {
     /* It may be, as far as the domain remembers for sure. */
     bool missing = pos->ms + MEMORY_MS - MEMORY_MS / 32 < w->now_ms;
     w->resets[0]++;
-    for (unsigned i = c->since; i < w->events_len; i++) {
+    for (unsigned i = 0; i < w->events_len; i++) {
         const struct event_of *e = &w->events[i];
         if (e->topic != t || e->lost || c->seen[i] || is_kept(w, i))
             continue;
@@ -349,31 +399,49 @@ static void judge_trimmed(struct world *w, struct client *c, const struct event_
         fail_msg("a reset \"trimmed\", and nothing is missing");
 }
 
+static bool is_of_birth(const struct event_of *e, const struct event_id *pos) {
+    return strcmp(e->id.birth, pos->birth) == 0;
+}
+
+/* A reset for events that are gone, or for those that another continuation did not have. */
+static void judge_failover(struct world *w, struct client *c, const struct event_id *pos) {
+    bool gone = false, stranger = true;
+    for (size_t i = 0; i < w->redis.notes_len; i++)
+        stranger = stranger && w->redis.notes[i].epoch != c->cursor.epoch;
+    for (unsigned i = 0; i < w->events_len; i++) {
+        const struct event_of *e = &w->events[i];
+        if (!is_of_birth(e, pos))
+            continue;
+        gone =
+            gone || (e->lost && id_compare(&e->id, &c->cursor) <= 0 && id_compare(&e->id, pos) > 0);
+        c->settled[i] = c->settled[i] || (stranger && !e->lost && id_compare(&e->id, pos) <= 0);
+    }
+    if (!gone && !stranger)
+        fail_msg("a reset \"failover\", and nothing is gone that it may have seen");
+    w->resets[3]++;
+    w->strangers += stranger;
+}
+
 /* Set back or forward from a cursor to @pos. */
 static void judge_placed(struct world *w, struct client *c, unsigned reasons,
                          const struct event_id *pos) {
-    bool gone = false;
     if (reasons & RESET_BIRTH) {
         w->resets[1]++;
         if (c->has_cursor && strcmp(c->cursor.birth, w->redis.position.birth) == 0)
             fail_msg("a reset \"birth\", and it is the same");
         for (unsigned i = 0; i < w->events_len; i++)
-            c->settled[i] = true;
+            c->settled[i] = c->settled[i] || !is_of_birth(&w->events[i], pos) ||
+                            w->events[i].id.ms < c->cursor.ms ||
+                            id_compare(&w->events[i].id, pos) <= 0;
     }
-    if (reasons & RESET_FAILOVER) {
-        w->resets[3]++;
-        for (unsigned i = 0; i < w->events_len; i++) {
-            const struct event_of *e = &w->events[i];
-            gone = gone || (e->lost && strcmp(e->id.birth, c->cursor.birth) == 0 &&
-                            id_compare(&e->id, &c->cursor) <= 0 && id_compare(&e->id, pos) > 0);
-        }
-        if (!gone)
-            fail_msg("a reset \"failover\", and nothing is gone that it may have seen");
-    }
+    if (reasons & RESET_FAILOVER)
+        judge_failover(w, c, pos);
     for (unsigned i = 0; i < w->events_len; i++) {
-        if (w->events[i].lost && c->seen[i] && !c->told[i] && reasons == 0)
+        if (!w->events[i].lost || !c->seen[i])
+            continue;
+        if (reasons == 0)
             fail_msg("event %u is gone, which it has seen, and it was not told", i);
-        c->told[i] = c->told[i] || (w->events[i].lost && reasons != 0);
+        c->seen[i] = c->settled[i] = false; /* should it come back, it is owed again */
     }
 }
 
@@ -447,12 +515,18 @@ static void replay(struct world *w, struct node *n, struct client *c) {
     struct event_id pos;
     size_t len = 0;
     unsigned reasons = domain_place(&n->domain, &c->cursor, &pos);
+    if (reasons & RESET_BIRTH)
+        pos = domain_since(&n->domain, c->cursor.ms);
     judge_placed(w, c, reasons, &pos);
     if (reasons != 0)
         c->cursor = pos; /* the reset's id */
     for (unsigned t = 0; t < TOPICS; t++)
-        if ((c->topics >> t & 1) != 0 && serve(w, n, t, &pos, found, &len))
-            judge_trimmed(w, c, &pos, t);
+        if ((c->topics >> t & 1) != 0 && serve(w, n, t, &pos, found, &len)) {
+            if (reasons & RESET_BIRTH)
+                settle_trimmed(w, c, t);
+            else
+                judge_trimmed(w, c, &pos, t);
+        }
     qsort(found, len, sizeof(found[0]), compare_found);
     bool cut = below(w, 3) == 0;
     size_t much = cut ? (size_t)below(w, len + 1) : len;
@@ -470,7 +544,8 @@ static void join(struct world *w, struct client *c, const struct node *n) {
     memset(c, 0, sizeof(*c));
     c->joined = true;
     c->topics = (unsigned)below(w, (1u << TOPICS) - 1) + 1;
-    c->since = w->events_len;
+    for (unsigned i = 0; i < w->events_len; i++)
+        c->settled[i] = !w->events[i].lost;
     c->cursor = n->domain.position;
     c->has_cursor = true;
 }
@@ -489,16 +564,30 @@ static void come(struct world *w) {
 
 /* ---- runs ---- */
 
-static void (*const operations[])(struct world *) = {
-    publish,   publish_more, publish_more, publish_more,      come,   come,   come,      come, trim,
-    replicate, fail_over,    flush,        listen_or_restart, shrink, forget, lose_clock};
+static void (*const operations[])(struct world *) = {publish,
+                                                     publish_more,
+                                                     publish_more,
+                                                     publish_more,
+                                                     come,
+                                                     come,
+                                                     come,
+                                                     come,
+                                                     trim,
+                                                     replicate,
+                                                     fail_over,
+                                                     fail_back,
+                                                     listen_or_restart,
+                                                     shrink,
+                                                     forget,
+                                                     lose_clock,
+                                                     flush};
 enum { OPERATIONS = sizeof(operations) / sizeof(operations[0]) };
 
 static void run(struct world *w, uint64_t seed) {
     memset(w, 0, sizeof(*w));
     w->rng.state = seed;
     w->now_ms = 1000000000;
-    w->runs = 1;
+    w->run = w->runs = 1;
     for (int i = 0; i < STEPS; i++)
         operations[below(w, OPERATIONS)](w);
     for (int i = 0; i < NODES; i++)
@@ -507,16 +596,18 @@ static void run(struct world *w, uint64_t seed) {
 
 static void test_nothing_is_lost_in_silence_or_doubled(void **state) {
     static struct world w;
-    uint64_t delivered = 0, resets[RESET_REASONS] = {0};
+    uint64_t delivered = 0, strangers = 0, resets[RESET_REASONS] = {0};
     (void)state;
     for (uint64_t seed = 1; seed <= RUNS; seed++) {
         run(&w, seed * 7919);
         delivered += w.delivered;
+        strangers += w.strangers;
         for (int i = 0; i < RESET_REASONS; i++)
             resets[i] += w.resets[i];
     }
     assert_true(delivered > RUNS * 10); /* the runs had something in them */
     assert_true(resets[0] > RUNS / 10 && resets[1] > RUNS / 10 && resets[3] > RUNS / 10);
+    assert_true(strangers > RUNS / 10);
 }
 
 int main(void) {

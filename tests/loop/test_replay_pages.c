@@ -1,0 +1,182 @@
+/* Replays from further back than the rings reach: pages of logs, shared by those who come back. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "tests/loop/bus_reader.h"
+#include "tests/unit/unit.h"
+
+enum { HOUR_MS = 3600 * 1000, TINY_BYTES = 8 * 1024, SLICE_BYTES = 4 * 1024 };
+
+static const struct bus_world_options tiny = {
+    .linger_ms = HOUR_MS, .ring_topic_bytes = TINY_BYTES, .ring_node_bytes = 4 * TINY_BYTES};
+
+/* Publish events @from to @to - 1 of a topic, which keeps all of them. Returns the id of the last.
+ */
+static struct event_id publish(struct bus_world *w, const char *topic, unsigned from, unsigned to) {
+    struct event_id id = {.epoch = 0};
+    char data[64];
+    w->durable.history = 100000;
+    for (unsigned i = from; i < to; i++) {
+        snprintf(data, sizeof(data), "%s %u", topic, i);
+        id = durable_publish(&w->durable, topic, data);
+    }
+    return id;
+}
+
+/* A reader of t that has seen the events before number @next. */
+static void start_behind(struct bus_reader *r, struct bus_world *w, const struct event_id *cursor,
+                         unsigned next) {
+    struct cursor_request start = behind(cursor);
+    reader_start(r, w, 0, "t", &start, SLICE_BYTES);
+    r->next[0] = next;
+    r->any[0] = false;
+}
+
+static long long log_reads(struct bus_world *w) {
+    return redis_calls(w, "xrange") + redis_calls(w, "xrevrange");
+}
+
+/* Many come back at one moment, with one cursor or nearly one, further back than the ring. */
+static void test_pages_are_read_once_for_all(void **state) {
+    enum { CLIENTS = 200, EVENTS = 5000, SPREAD = 50 };
+    struct bus_world w;
+    struct event_id cursors[SPREAD];
+    (void)state;
+    bus_world_start(&w, &tiny);
+    for (unsigned i = 0; i < SPREAD; i++)
+        cursors[i] = publish(&w, "t", i, i + 1);
+    publish(&w, "t", SPREAD, EVENTS);
+    until_ready(&w, true);
+    worker_subscribe(&w, 0, "t", DATA);
+    expect_live(&w, 0, "t");
+    worker_replay(&w, 0, "t", &(struct worker_replay){.start = behind(&cursors[0])});
+    bus_replayed_free(expect_replayed(&w, 0, 0)); /* the ring is extended as far as it may be */
+    long long before = log_reads(&w);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        worker_replay(&w, 0, "t",
+                      &(struct worker_replay){
+                          .token = i + 1,
+                          .start = behind(&cursors[i < CLIENTS / 2 ? 0 : i * 7919 % SPREAD])});
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        struct bus_replayed *m = (struct bus_replayed *)worker_next(&w, 0);
+        assert_int_equal(m->base.kind, BUS_REPLAYED);
+        assert_false(m->live);
+        assert_true(m->slice->count > 100);
+        bus_replayed_free(m);
+    }
+    assert_true(log_reads(&w) <= before + 2); /* it, and the one behind it */
+    bus_world_stop(&w);
+}
+
+/* Each step is answered from a page that the step before asked for, and no further one is read. */
+static void test_the_next_page_is_read_ahead(void **state) {
+    struct bus_world w;
+    struct bus_replayed *m;
+    (void)state;
+    bus_world_start(&w, &tiny);
+    struct event_id cursor = publish(&w, "t", 0, 1);
+    publish(&w, "t", 1, 5000);
+    until_ready(&w, true);
+    worker_subscribe(&w, 0, "t", DATA);
+    worker_replay(&w, 0, "t", &(struct worker_replay){.start = behind(&cursor)});
+    m = expect_replayed(&w, 0, 0);
+    long long first = redis_calls(&w, "xrange");
+    for (int step = 1; step < 4; step++) {
+        struct worker_replay next = {.start = behind(&m->cursor), .limit_bytes = SLICE_BYTES};
+        UNTIL(redis_calls(&w, "xrange") >= 1 + step);
+        bus_replayed_free(m);
+        for (int part = 0; part < 3; part++) { /* of one page */
+            worker_replay(&w, 0, "t", &next);
+            m = expect_replayed(&w, 0, 0);
+            next.start = behind(&m->cursor);
+            bus_replayed_free(m);
+        }
+        UNTIL(redis_calls(&w, "xrange") >= 2 + step);
+        assert_int_equal(redis_calls(&w, "xrange"), 2 + step);
+        next.limit_bytes = 0;
+        worker_replay(&w, 0, "t", &next);
+        m = expect_replayed(&w, 0, 0);
+        assert_int_equal(redis_calls(&w, "xrange"), 2 + step);
+    }
+    assert_true(first <= 2);
+    bus_replayed_free(m);
+    bus_world_stop(&w);
+}
+
+/* An entry that is gone from the middle of the log is told, and what is behind it comes. */
+static void test_a_hole_in_the_log_is_told(void **state) {
+    struct bus_world w;
+    struct bus_reader r;
+    (void)state;
+    bus_world_start(&w, &tiny);
+    struct event_id cursor = publish(&w, "t", 0, 1);
+    struct event_id hole = publish(&w, "t", 1, 500);
+    publish(&w, "t", 500, 4000);
+    redis_do(&w, "XDEL sse:{0}:log:t %llu-%llu", (unsigned long long)hole.ms,
+             (unsigned long long)hole.seq);
+    start_behind(&r, &w, &cursor, 1);
+    reader_until_live(&r);
+    assert_int_equal(r.next[0], 4000);
+    assert_int_equal(r.events, 3998);
+    assert_int_equal(r.resets[0], RESET_TRIMMED);
+    bus_world_stop(&w);
+}
+
+/* The log begins with a whole page of events of a clock before this one. */
+static void test_events_of_a_clock_before_are_passed(void **state) {
+    struct bus_world w;
+    struct bus_reader r;
+    struct cursor_request start = {.kind = CURSOR_SINCE};
+    (void)state;
+    bus_world_start(&w, &tiny);
+    publish(&w, "t", 0, 2500);
+    redis_do(&w, "DEL sse:{0}:clock sse:{0}:last:t");
+    usleep(20000); /* else the new clock would be behind the log */
+    publish(&w, "t", 5000, 6500);
+    until_ready(&w, true);
+    reader_start(&r, &w, 0, "t", &start, SLICE_BYTES);
+    r.next[0] = 5000;
+    r.any[0] = false;
+    reader_until_live(&r);
+    assert_int_equal(r.next[0], 6500);
+    bus_world_stop(&w);
+}
+
+/* More than one reply of Redis may hold, from wherever it is read. */
+static void test_a_log_of_large_events(void **state) {
+    enum { EVENTS = 900, BYTES = 90 * 1000 };
+    static char data[BYTES];
+    struct bus_world w;
+    struct bus_reader live, r;
+    (void)state;
+    bus_world_start(&w, &tiny);
+    struct event_id cursor = publish(&w, "t", 0, 1);
+    for (unsigned i = 1; i <= EVENTS; i++) {
+        snprintf(data, sizeof(data), "t %u %0*d", i, BYTES - 20, 0);
+        durable_publish(&w.durable, "t", data);
+    }
+    until_ready(&w, true);
+    start_behind(&r, &w, &cursor, 1);
+    reader_until_live(&r);
+    assert_int_equal(r.next[0], EVENTS + 1);
+    assert_int_equal(r.resets[0], 0);
+    assert_int_equal(figure_get(&w.figures.reader_lost), 0);
+    reader_stop(&r);
+    struct cursor_request last = {.kind = CURSOR_LAST, .last = EVENTS};
+    reader_start(&live, &w, 1, "t", &last, 0);
+    reader_until_live(&live);
+    assert_int_equal(live.events, EVENTS);
+    assert_int_equal(figure_get(&w.figures.reader_lost), 0);
+    bus_world_stop(&w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pages_are_read_once_for_all),
+        cmocka_unit_test(test_the_next_page_is_read_ahead),
+        cmocka_unit_test(test_a_hole_in_the_log_is_told),
+        cmocka_unit_test(test_a_log_of_large_events),
+        cmocka_unit_test(test_events_of_a_clock_before_are_passed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,76 @@
+/* Where a cursor stands, case by case; that it is right in all of them is test_model.c's. */
+#include "relay/bus/place.h"
+
+#include <string.h>
+
+#include "relay/wire/reset.h"
+#include "tests/unit/unit.h"
+
+#define AT(epoch_, ms_, seq_)                                                                      \
+    { .birth = "b", .epoch = (epoch_), .ms = (ms_), .seq = (seq_) }
+
+/* Epochs 1, 70 and 90 of this history; others were begun by servers whose last epochs were lost. */
+static struct event_id notes[] = {AT(70, 2000, 5), AT(1, 1000, 0), AT(90, 3000, 0)};
+static const struct domain domain = {
+    .position = AT(90, 4000, 9), .notes = notes, .notes_len = 3, .exists = true, .known = true};
+
+static void check(const struct event_id *cursor, unsigned reasons, const struct event_id *wanted) {
+    struct event_id pos;
+    assert_int_equal(domain_place(&domain, cursor, &pos), reasons);
+    assert_string_equal(pos.birth, wanted->birth);
+    assert_int_equal(pos.epoch, wanted->epoch);
+    assert_int_equal(pos.ms, wanted->ms);
+    assert_int_equal(pos.seq, wanted->seq);
+}
+
+static void a_cursor_of_what_was_kept_stays(void **state) {
+    (void)state;
+    static const struct event_id kept[] = {AT(0, 0, 0),     AT(1, 1000, 0),  AT(1, 1500, 7),
+                                           AT(1, 2000, 5),  AT(70, 2000, 5), AT(70, 2500, 0),
+                                           AT(70, 3000, 0), AT(90, 3000, 0), AT(90, 4000, 9)};
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+        check(&kept[i], 0, &kept[i]);
+}
+
+static void a_cursor_beyond_what_was_kept_is_set_back(void **state) {
+    (void)state;
+    static const struct {
+        struct event_id cursor, pos;
+    } all[] = {{AT(1, 2000, 6), AT(1, 2000, 5)},
+               {AT(1, 9000, 0), AT(1, 2000, 5)},
+               {AT(70, 3000, 1), AT(70, 3000, 0)},
+               {AT(90, 4000, 10), AT(90, 4000, 9)},
+               {AT(90, 4001, 0), AT(90, 4000, 9)}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        check(&all[i].cursor, RESET_FAILOVER, &all[i].pos);
+}
+
+/* Wherever it stands, since its numbers are of another history: to the end of the epoch of ours
+ * that was there then, so that the place is one of ours. */
+static void a_cursor_of_a_lost_epoch_is_told(void **state) {
+    (void)state;
+    static const struct {
+        struct event_id cursor, pos;
+    } all[] = {{AT(60, 1500, 0), AT(1, 2000, 5)},  {AT(60, 2000, 5), AT(1, 2000, 5)},
+               {AT(60, 9000, 0), AT(1, 2000, 5)},  {AT(71, 2600, 0), AT(70, 3000, 0)},
+               {AT(89, 9000, 0), AT(70, 3000, 0)}, {AT(91, 3500, 0), AT(90, 4000, 9)},
+               {AT(91, 4000, 9), AT(90, 4000, 9)}, {AT(500, 9000, 0), AT(90, 4000, 9)}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        check(&all[i].cursor, RESET_FAILOVER, &all[i].pos);
+}
+
+static void a_cursor_of_another_birth_goes_on_from_now(void **state) {
+    (void)state;
+    static const struct event_id other = {.birth = "other", .epoch = 70, .ms = 2500};
+    check(&other, RESET_BIRTH, &domain.position);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cursor_of_what_was_kept_stays),
+        cmocka_unit_test(a_cursor_beyond_what_was_kept_is_set_back),
+        cmocka_unit_test(a_cursor_of_a_lost_epoch_is_told),
+        cmocka_unit_test(a_cursor_of_another_birth_goes_on_from_now),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
