@@ -6,6 +6,7 @@ One deployment for all tests, in their order: each leaves it well.
 import json
 import pathlib
 import random
+import re
 import subprocess
 import threading
 import time
@@ -28,11 +29,11 @@ from readers import SocketReader, target_of
 from resp import RedisClient
 from sse import Stream
 
-pytestmark = pytest.mark.skipif(bool(containers.missing()), reason=str(containers.missing()))
-
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory):
+    if reason := containers.missing():
+        pytest.skip(reason)
     containers.build()
     one = Deployment()
     one.directory = tmp_path_factory.mktemp("compose")
@@ -63,6 +64,12 @@ def metrics(deployment, number):
 def curl(deployment, *args):
     argv = ["curl", "-sS", "--cacert", deployment.certificate.cert, *args]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def test_the_documentation_names_each_variable():
+    taken = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text())) - {"NAME"}
+    text = (ROOT / "deploy/containers.md").read_text()
+    assert taken == set(re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", re.search(r"^Variables, (.*?)\n\n", text, re.M | re.S)[1]))
 
 
 def test_a_live_page(deployment, front):
