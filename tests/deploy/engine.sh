@@ -114,8 +114,8 @@ remove_rules() {
     { read -r forward && read -r policy; } <"$dir/before"
     iptables -P FORWARD "$policy"
     echo "$forward" >/proc/sys/net/ipv4/ip_forward
-    if ! iptables -t nat -S | grep -qv '^-P'; then nft delete table ip nat; fi
     ip link delete docker0 2>/dev/null || true
+    if ! iptables -t nat -S | grep -qv '^-P'; then nft delete table ip nat; fi
 }
 
 stop_engine() {
