@@ -3,7 +3,7 @@
 # comes from Debian's package mirror. As root, on Debian 12 or later:
 #     sh tests/deploy/engine.sh start [DIR]     then: . DIR/env
 #     sh tests/deploy/engine.sh stop [DIR]      ends it with all its containers, and takes its network rules away
-# DIR is /var/tmp/sse-relay-engine; it keeps packages and images (2 GB) for the next start. The engine is unpacked there and not
+# DIR is /var/tmp/sse-relay-engine; it keeps packages and images (some GB) for the next start. The engine is unpacked there and not
 # installed; only what it calls (iptables, nftables, runc) and debootstrap are, where they are missing.
 #
 # Images: debian:trixie-slim is Debian's base system. Redis, HAProxy and Prometheus are Debian's packages on it, as the
