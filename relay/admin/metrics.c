@@ -188,8 +188,24 @@ static void write_redis(const struct bus_figures *b, struct buf *out) {
     buf_putc(out, '\n');
 }
 
-void metrics_write(const struct metrics_source *s, bool ready, struct buf *out) {
+static uint64_t microseconds(uv_timeval_t t) {
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+}
+
+static void write_process(struct buf *out) {
     size_t resident = 0;
+    uv_rusage_t usage;
+    if (uv_resident_set_memory(&resident) == 0)
+        single(out, "resident_memory_bytes", "gauge", "Resident memory of the process.", resident);
+    if (uv_getrusage(&usage) != 0)
+        return;
+    head(out, "cpu_seconds_total", "counter", "CPU time of the process, user and system.");
+    buf_puts(out, "sse_relay_cpu_seconds_total ");
+    put_seconds(out, microseconds(usage.ru_utime) + microseconds(usage.ru_stime));
+    buf_putc(out, '\n');
+}
+
+void metrics_write(const struct metrics_source *s, bool ready, struct buf *out) {
     write_summed(s, out);
     single(out, "connections_limit", "gauge", "Connections beyond which streams are turned away.",
            s->max_connections);
@@ -198,8 +214,7 @@ void metrics_write(const struct metrics_source *s, bool ready, struct buf *out) 
     write_redis(s->bus, out);
     write_histograms(s, out);
     single(out, "ready", "gauge", "Whether /readyz says that this node is ready.", ready ? 1 : 0);
-    if (uv_resident_set_memory(&resident) == 0)
-        single(out, "resident_memory_bytes", "gauge", "Resident memory of the process.", resident);
+    write_process(out);
     head(out, "build_info", "gauge", "Always 1; the labels say what runs.");
     buf_printf(out, "sse_relay_build_info{version=\"%s\",libuv=\"%s\"} 1\n", s->version,
                uv_version_string());

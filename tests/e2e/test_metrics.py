@@ -83,7 +83,7 @@ def test_reasons_of_disconnects(start_relay, topic):
 
 
 def test_redis_figures(quiet):
-    """Redis state and reconnects, probe round trip, loop lag, queue depth, memory, build info."""
+    """Redis state and reconnects, probe round trip, loop lag, queue depth, memory, CPU, build info."""
     wait_until(lambda: quiet.metrics()["sse_relay_redis_probe_duration_seconds"] > 0, "a probe")
     metrics = quiet.metrics()
     assert metrics.get("sse_relay_redis_connected", connection="subscriber") == 1
@@ -91,6 +91,7 @@ def test_redis_figures(quiet):
     assert metrics["sse_relay_redis_connections_lost_total"] == 0
     assert metrics["sse_relay_worker_queue_messages"] >= 0 and metrics["sse_relay_loop_lag_seconds_count"] >= 0
     assert metrics["sse_relay_resident_memory_bytes"] > 100000
+    assert 0 < metrics["sse_relay_cpu_seconds_total"] < 1000
     assert metrics["sse_relay_build_info"] == 1
 
 
