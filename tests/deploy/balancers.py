@@ -193,7 +193,7 @@ class TlsConn(Conn):
 
 class HAProxy(Balancer):
     name = "haproxy"
-    limits = (Limit("haproxy.cfg", "timeout client  {}"), Limit("haproxy.cfg", "timeout server  {}"))
+    limits = (Limit("haproxy.cfg", "timeout server  {}"),)
 
     def __init__(self, *args, **how):
         super().__init__(*args, **how)
@@ -268,7 +268,7 @@ class Caddy(Balancer):
 
 class Traefik(Balancer):
     name = "traefik"
-    limits = (Limit("traefik.yml", "readTimeout: {}", age=True),)
+    limits = (Limit("traefik.yml", "writeTimeout: {}", age=True),)
 
     def argv(self):
         first, *others = (f'- url: "http://{host}:{port}"' for host, port in self.relays)
@@ -407,7 +407,7 @@ class Relays:
         number = len(self.running) if number is None else number
         self.started += 1
         relay = harness.Relay(
-            self.directory, f"relay{number}.{self.started}", redis_url or self.redis_url, *self.options, *options,
+            self.directory, f"relay{number}.{self.started}.{self.port}", redis_url or self.redis_url, *self.options, *options,
             listen=f"127.0.0.{number + 1}:{self.port}",
         )  # fmt: skip
         self.running[number : number + 1] = [relay]

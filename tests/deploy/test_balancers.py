@@ -7,25 +7,13 @@ import shutil
 
 import pytest
 
-from balancers import ALL, Certificate, H2Readers, HAProxy, Relays, missing
+from balancers import ALL, H2Readers, HAProxy, Relays, missing
 
 import harness
 from proxy import Proxy
 from webdriver import Browser, Chromedriver
 
 FOREIGN = "https://page.example"
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory):
-    server = harness.Redis(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    return Certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
