@@ -13,7 +13,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
 import pytest  # noqa: E402
 
+import balancers  # noqa: E402
 import harness  # noqa: E402
+from balancers import ROOT  # noqa: E402
 from settings import RELAY  # noqa: E402
 
 OPTIONS = ["--workers", "2", "--drain-grace", "0s", "--drain", "50ms"]
@@ -24,7 +26,7 @@ def pytest_configure():
         pytest.exit(f"{RELAY} is missing: run make first, or name its folder in BUILD", returncode=2)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def redis(tmp_path_factory):
     server = harness.Redis(tmp_path_factory.mktemp("redis"))
     yield server
@@ -77,21 +79,11 @@ def topic_load():
 
     return load
 
-import balancers
-from balancers import ROOT
-
 
 @pytest.fixture
 def topic(request, _number=itertools.count(1)):
     """A topic that no other test uses."""
     return f"{re.sub(r'[^a-z0-9_.]+', '.', request.node.name.lower())[:100]}.{next(_number)}"
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory):
-    server = balancers.harness.Redis(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")
