@@ -52,7 +52,7 @@ LIBS := $(PKG_LIBS) -lm
 
 # Everything but the mains is one archive each, so that the tests link what the programs link.
 RELAY_SRC   := $(filter-out relay/main.c,$(wildcard relay/*.c relay/*/*.c))
-PUBLISH_SRC := $(filter-out publisher-cli/main.c,$(wildcard publisher-cli/*.c))
+PUBLISH_SRC := $(filter-out publisher-cli/main.c,$(wildcard publisher-cli/*.c publisher-cli/*/*.c))
 ASSETS      := $(filter-out %.md,$(wildcard relay/admin/console/*)) relay/wire/publish.lua
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
@@ -148,6 +148,14 @@ install: all ## install programs, manuals and completions into $(DESTDIR)$(PREFI
 	for file in $(SHARE); do install -m 644 "$(BUILD)/share/$$file" "$(DESTDIR)$(PREFIX)/share/$$file" || exit 1; done
 uninstall: ## remove what install put there
 	rm -f '$(DESTDIR)$(PREFIX)/bin/sse-relay' '$(DESTDIR)$(PREFIX)/bin/sse-publish' $(SHARE:%='$(DESTDIR)$(PREFIX)/share/%')
+
+# Its files carry the time of the last commit, so the same commit gives the same image, to the byte.
+.PHONY: image
+IMAGE      ?= sse-relay
+IMAGE_ARGS ?=
+image: ## build the container image with docker; IMAGE= names it, IMAGE_ARGS= are for docker build (deploy/containers.md)
+	docker build -f deploy/Dockerfile -t '$(IMAGE)' --build-arg VERSION='$(VERSION)' --build-arg REVISION="$$(git rev-parse HEAD)" \
+		--build-arg SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct)" $(IMAGE_ARGS) .
 
 .PHONY: deb
 deb: ## build the Debian package, build/sse-relay_VERSION_ARCH.deb

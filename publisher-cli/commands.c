@@ -2,12 +2,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "publisher-cli/doctor.h"
-#include "publisher-cli/history.h"
-#include "publisher-cli/publish.h"
-#include "publisher-cli/table.h"
-#include "publisher-cli/tail.h"
-#include "publisher-cli/topics.h"
+#include "publisher-cli/inspect/doctor.h"
+#include "publisher-cli/inspect/history.h"
+#include "publisher-cli/inspect/topics.h"
+#include "publisher-cli/options/table.h"
+#include "publisher-cli/publish/publish.h"
+#include "publisher-cli/tail/tail.h"
 #include "relay/wire/publish.h"
 
 enum { ENDLESS_HISTORY = 100, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };

@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "publisher-cli/exit.h"
-#include "publisher-cli/generate.h"
-#include "publisher-cli/help.h"
-#include "publisher-cli/options.h"
-#include "publisher-cli/table.h"
-#include "publisher-cli/terminal.h"
+#include "publisher-cli/base/exit.h"
+#include "publisher-cli/base/terminal.h"
+#include "publisher-cli/options/generate.h"
+#include "publisher-cli/options/help.h"
+#include "publisher-cli/options/options.h"
+#include "publisher-cli/options/table.h"
 #include "relay/base/err.h"
 
 static int run(const struct options *o) {

@@ -1,4 +1,4 @@
-/* sse-relay: reads the configuration and runs the relay. */
+/* sse-relay: reads the configuration and runs the relay, or asks one that runs how it is. */
 #include <stdio.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -6,6 +6,7 @@
 
 #include "relay/app.h"
 #include "relay/config/config.h"
+#include "relay/health_check.h"
 
 extern char **environ;
 
@@ -21,13 +22,19 @@ int main(int argc, char **argv) {
     struct config config;
     struct buf message = BUF_INIT;
     int exit_code = APP_EXIT_USAGE;
-    switch (config_load(&config, argc, argv, environ, &message)) {
+    enum config_action action = config_load(&config, argc, argv, environ, &message);
+    switch (action) {
     case CONFIG_EXIT_OK:
         exit_code =
             fputs(message.data, stdout) >= 0 && fflush(stdout) == 0 ? APP_EXIT_OK : APP_EXIT_FAILED;
         break;
     case CONFIG_EXIT_USAGE:
         fputs(message.data, stderr);
+        break;
+    case CONFIG_CHECK_HEALTH:
+    case CONFIG_CHECK_READY:
+        exit_code = health_check(&config, action == CONFIG_CHECK_READY ? "/readyz" : "/healthz");
+        config_fini(&config);
         break;
     case CONFIG_RUN:
         return_large_blocks();

@@ -196,7 +196,7 @@ static void put_bash_words_of(struct buf *out, const struct completion_program *
     buf_fini(&names);
 }
 
-void completion_put_bash(struct buf *out, const struct completion_program *p) {
+static void put_bash(struct buf *out, const struct completion_program *p) {
     put_head(out, p, "bash");
     buf_puts(out, "_");
     put_identifier(out, p->name);
@@ -310,7 +310,7 @@ static void put_zsh_commands(struct buf *out, const struct completion_program *p
     put_zsh_words(out, p);
 }
 
-void completion_put_zsh(struct buf *out, const struct completion_program *p) {
+static void put_zsh(struct buf *out, const struct completion_program *p) {
     buf_printf(out, "#compdef %s\n", p->name);
     put_head(out, p, "zsh");
     buf_puts(out, "_");
@@ -426,7 +426,7 @@ static void put_fish_commands(struct buf *out, const struct completion_program *
     buf_fini(&names);
 }
 
-void completion_put_fish(struct buf *out, const struct completion_program *p) {
+static void put_fish(struct buf *out, const struct completion_program *p) {
     struct buf prefix = BUF_INIT;
     buf_puts(&prefix, "__");
     put_identifier(&prefix, p->name);
@@ -439,4 +439,11 @@ void completion_put_fish(struct buf *out, const struct completion_program *p) {
     for (size_t i = 0; i < p->options_count; i++)
         put_fish_option(out, p, prefix.data, &p->options[i]);
     buf_fini(&prefix);
+}
+
+void completion_put(struct buf *out, enum completion_shell shell,
+                    const struct completion_program *p) {
+    static void (*const puts[])(struct buf * out, const struct completion_program *p) = {
+        [COMPLETION_BASH] = put_bash, [COMPLETION_ZSH] = put_zsh, [COMPLETION_FISH] = put_fish};
+    puts[shell](out, p);
 }

@@ -38,8 +38,9 @@ struct completion_program {
     size_t commands_count;
 };
 
-void completion_put_bash(struct buf *out, const struct completion_program *p);
-void completion_put_zsh(struct buf *out, const struct completion_program *p);
-void completion_put_fish(struct buf *out, const struct completion_program *p);
+enum completion_shell { COMPLETION_BASH, COMPLETION_ZSH, COMPLETION_FISH };
+
+void completion_put(struct buf *out, enum completion_shell shell,
+                    const struct completion_program *p);
 
 #endif

@@ -70,6 +70,7 @@ struct bus_subscription {
     struct log_page *pages;          /* read, or being read, further back than the ring */
     size_t log_entries;              /* that fit in a reply, as far as is known; 0: nothing is */
     uint64_t log_refused_ms;         /* when Redis refused to read the log, loop time; 0: never */
+    uint64_t clock_doubted_ms;       /* when it was asked whether the clock is older than the log */
     struct history_read *read;       /* under way for this topic; NULL: none */
     struct pending_message *pending; /* oldest first */
     size_t pending_bytes;

@@ -31,6 +31,7 @@ struct domain {
 };
 
 void domain_fini(struct domain *d);
+/* Move the position up to @id, unless that is of another epoch: such a one comes with its note. */
 void domain_advance(struct domain *d, const struct event_id *id);
 /* Learn from the clock that was read at @now_ms, by this node's own. */
 void domain_learn_ahead(struct domain *d, uint64_t clock_ms, uint64_t now_ms);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "publisher-cli/doctor_checks.h"
+#include "publisher-cli/inspect/doctor_checks.h"
 #include "relay/base/utf8.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "publisher-cli/domain.h"
+#include "publisher-cli/inspect/domain.h"
 #include "relay/base/err.h"
 #include "relay/redis/parser.h"
 #include "relay/redis/reply.h"

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "publisher-cli/event_line.h"
-#include "publisher-cli/json_text.h"
+#include "publisher-cli/input/event_line.h"
+#include "publisher-cli/input/json_text.h"
 #include "relay/base/err.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -48,16 +48,16 @@ static void check_line(const char *text, size_t len) {
     struct event_line l;
     event_line_init(&l);
     if (event_line_read(&l, text, len) == RELAY_OK) {
-        const struct event *e = &l.event;
-        must(l.topics_count <= EVENT_LINE_TOPICS_MAX);
-        for (size_t i = 0; i < l.topics_count; i++)
+        const struct event *e = &l.given.event;
+        must(l.given.topics_count <= EVENT_LINE_TOPICS_MAX);
+        for (size_t i = 0; i < l.given.topics_count; i++)
             must(topic_check(l.topics[i].name, l.topics[i].len) == NULL);
         must(event_line_is_relays(&l) ||
              (e->data != NULL && event_name_check(e->name, e->name_len) == NULL));
         must(e->data == NULL || data_check(e->data, e->data_len) == NULL);
         must(e->retry_ms == 0 || retry_check(e->retry_ms) == NULL);
-        must(l.key == NULL || publish_key_check(l.key, l.key_len) == NULL);
-        must(l.history <= PUBLISH_HISTORY_MAX);
+        must(l.given.key == NULL || publish_key_check(l.given.key, l.given.key_len) == NULL);
+        must(l.given.history <= PUBLISH_HISTORY_MAX);
     } else {
         must(l.why.len > 0);
     }

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "publisher-cli/event_stream.h"
+#include "publisher-cli/tail/event_stream.h"
 #include "relay/base/err.h"
 #include "relay/base/utf8.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/publisher-cli/tail/pieces.h"
 
 enum { LIMIT = 256 };
 
@@ -49,18 +50,10 @@ static void on_retry(void *arg, uint64_t ms) {
 
 static const struct event_stream_callbacks callbacks = {.on_event = on_event, .on_retry = on_retry};
 
-/* In pieces, each of which ends where its block does. */
 static int read_all(const char *bytes, size_t len, size_t piece, struct buf *seen) {
     struct event_stream s;
-    int status = RELAY_OK;
     event_stream_init(&s, LIMIT, &callbacks, seen);
-    for (size_t at = 0; at < len; at += piece) {
-        size_t n = len - at < piece ? len - at : piece;
-        char *copy = malloc(n);
-        memcpy(copy, bytes + at, n);
-        status = event_stream_feed(&s, copy, n);
-        free(copy);
-    }
+    int status = feed_in_pieces(&s, bytes, len, piece);
     const char *id = event_stream_last_id(&s);
     must(strpbrk(id, "\r\n") == NULL && utf8_valid(id, strlen(id)));
     buf_printf(seen, "id: %s\n\n", id);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "publisher-cli/tail_print.h"
+#include "publisher-cli/tail/tail_print.h"
 #include "relay/base/err.h"
 #include "relay/base/utf8.h"
 #include "tests/fuzz/fuzz.h"

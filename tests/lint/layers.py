@@ -25,21 +25,31 @@ ROOMS = {
     # The wiring, the files right in relay/, knows every room.
     "relay": [f"relay/{room}" for room in ("base", "wire", "sse", "redis", "bus", "hub", "auth", "http", "admin",
                                          "config", "embedded")],
-    "publisher-cli": ["relay/base", "relay/wire", "relay/redis"],
+    # sse-publish, which of the relay may know these three rooms alone.
+    "publisher-cli/base": [],
+    "publisher-cli/options": ["relay/base", "relay/wire", "relay/redis"],
+    "publisher-cli/input": ["relay/base", "relay/wire", "publisher-cli/options"],
+    "publisher-cli/publish": ["relay/base", "relay/wire", "relay/redis", "publisher-cli/base", "publisher-cli/options",
+                              "publisher-cli/input"],
+    "publisher-cli/tail": ["relay/base", "relay/wire", "publisher-cli/base", "publisher-cli/options"],
+    "publisher-cli/inspect": ["relay/base", "relay/wire", "relay/redis", "publisher-cli/base",
+                              "publisher-cli/options"],
+    "publisher-cli": ["relay/base", "relay/wire", *(f"publisher-cli/{room}" for room in (
+        "base", "options", "publish", "tail", "inspect"))],
 }
 
 # A library's headers -> the rooms, or single files without their ending, that may include them.
 LIBRARIES = {
     r"uv\.h|uv/.*": ["relay/base", "relay/redis", "relay/bus", "relay/http", "relay/admin", "relay/embedded",
-                     "relay", "publisher-cli"],
-    r"jansson\.h": ["relay/wire", "relay/config/file", "publisher-cli"],
+                     "relay", "publisher-cli/options", "publisher-cli/input", "publisher-cli/publish",
+                     "publisher-cli/tail", "publisher-cli/inspect"],
+    r"jansson\.h": ["relay/wire", "relay/config/file", "publisher-cli/tail"],
     r"hiredis\.h|hiredis/.*|sds\.h|read\.h": ["relay/redis"],
-    r"curl/.*": ["publisher-cli"],
+    r"curl/.*": ["publisher-cli/tail"],
     r"llhttp\.h|nghttp2/.*": ["relay/http"],
     r"openssl/.*": ["relay/redis", "relay/http"],
     r"sys/socket\.h|sys/un\.h|netinet/.*|netdb\.h": [
-        "relay/base", "relay/redis", "relay/http", "relay/admin", "relay/config", "relay/embedded", "relay",
-        "publisher-cli"],
+        "relay/base", "relay/redis", "relay/http", "relay/admin", "relay/config", "relay/embedded", "relay"],
     r"cmocka\.h": [],
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "publisher-cli/options.h"
+#include "publisher-cli/options/options.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "tests/unit/unit.h"

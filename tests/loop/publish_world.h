@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <uv.h>
 
-#include "publisher-cli/publish.h"
+#include "publisher-cli/publish/publish.h"
 #include "tests/loop/redis_peer.h"
 
 struct publish_world {

@@ -1,6 +1,6 @@
 /* A GET by libcurl in the loop: streams and answers, its deadlines and bounds, and its end at every
  * step. */
-#include "publisher-cli/http_stream.h"
+#include "publisher-cli/tail/http_stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>

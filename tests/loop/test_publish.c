@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "publisher-cli/writer.h"
+#include "publisher-cli/publish/writer.h"
 #include "relay/base/mem.h"
 #include "tests/loop/publish_world.h"
 #include "tests/loop/redis_server.h"

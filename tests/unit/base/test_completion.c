@@ -14,9 +14,9 @@ static const struct completion_option options[] = {
 static const struct completion_program program = {
     .name = "a-b", .how = "a-b --generate", .options = options, .options_count = 2};
 
-static void check(void (*put)(struct buf *, const struct completion_program *), const char *text) {
+static void check(enum completion_shell shell, const char *text) {
     struct buf out = BUF_INIT;
-    put(&out, &program);
+    completion_put(&out, shell, &program);
     if (strstr(out.data, text) == NULL)
         fail_msg("%s\nis not in\n%s", text, out.data);
     buf_fini(&out);
@@ -24,15 +24,15 @@ static void check(void (*put)(struct buf *, const struct completion_program *), 
 
 static void test_quotes(void **state) {
     (void)state;
-    check(completion_put_zsh, "'*-o[it'\\''s \\[odd\\]: \\\\$HOME]'\n");
-    check(completion_put_fish, " -s o -l odd -d 'it\\'s [odd]: \\\\$HOME'\n");
+    check(COMPLETION_ZSH, "'*-o[it'\\''s \\[odd\\]: \\\\$HOME]'\n");
+    check(COMPLETION_FISH, " -s o -l odd -d 'it\\'s [odd]: \\\\$HOME'\n");
 }
 
 static void test_choices(void **state) {
     (void)state;
-    check(completion_put_bash, "compgen -W 'one two' -- \"$cur\"");
-    check(completion_put_zsh, "'*--kind=[x]:KIND:(one two)'\n");
-    check(completion_put_fish, " -l kind -x -a 'one two' -d 'x'\n");
+    check(COMPLETION_BASH, "compgen -W 'one two' -- \"$cur\"");
+    check(COMPLETION_ZSH, "'*--kind=[x]:KIND:(one two)'\n");
+    check(COMPLETION_FISH, " -l kind -x -a 'one two' -d 'x'\n");
 }
 
 int main(void) {

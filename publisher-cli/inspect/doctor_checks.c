@@ -1,0 +1,377 @@
+/* The table of checks, and those of the server itself; see doctor_checks.h. */
+#include "publisher-cli/inspect/doctor_checks.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB (UINT64_C(1) << 20)
+
+/* ---- reporting ---- */
+
+void report_say(struct report *r, enum level level, const char *advice, const char *format, ...) {
+    char text[640], then[640];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    ask_clean(text);
+    snprintf(then, sizeof(then), "%s", advice != NULL ? advice : "");
+    ask_clean(then);
+    r->on_finding(r->arg, &(struct finding){.level = level,
+                                            .check = r->check,
+                                            .text = text,
+                                            .advice = advice != NULL ? then : NULL});
+}
+
+/* Only what INFO could not tell: why there is none. */
+static const char *why_no_info(const struct facts *f) {
+    return f->info.refusal != NULL ? f->info.refusal : "it says nothing of it";
+}
+
+const char *report_setting(struct report *r, const struct facts *f, enum setting setting) {
+    const struct fact *fact = &f->settings[setting];
+    if (fact->text == NULL)
+        report_say(r, LEVEL_SKIP, NULL, "CONFIG GET %s: %s", setting_name(setting),
+                   fact->refusal != NULL ? fact->refusal : "no answer");
+    return fact->text;
+}
+
+bool report_number(struct report *r, const struct facts *f, const char *name, uint64_t *out) {
+    if (facts_number(f, name, out))
+        return true;
+    report_say(r, LEVEL_SKIP, NULL, "INFO, %s: %s", name, why_no_info(f));
+    return false;
+}
+
+void advise(char advice[ADVICE_BYTES], const char *name, const char *value, const char *why) {
+    bool is_quoted = strchr(value, ' ') != NULL && strchr(value, '"') == NULL;
+    snprintf(advice, ADVICE_BYTES, "CONFIG SET %s %s%s%s, and in redis.conf: %s %s%s%s", name,
+             is_quoted ? "\"" : "", value, is_quoted ? "\"" : "", name, value,
+             *why != '\0' ? "; " : "", why);
+}
+
+/* ---- who answers ---- */
+
+static void check_connection(struct report *r, const struct facts *f) {
+    char took[48] = "";
+    if (f->ping_us > 0)
+        snprintf(took, sizeof(took), ", a round trip takes %" PRIu64 ".%03" PRIu64 " ms",
+                 f->ping_us / 1000, f->ping_us % 1000);
+    report_say(r, LEVEL_OK, NULL, "%s answers the user %s%s", f->address, f->user, took);
+}
+
+static void check_version(struct report *r, const struct facts *f) {
+    char version[64];
+    unsigned major = 0, minor = 0;
+    facts_info(f, "redis_version", version);
+    if (version[0] == '\0')
+        report_say(r, LEVEL_SKIP, NULL, "INFO, redis_version: %s", why_no_info(f));
+    else if (sscanf(version, "%4u.%4u", &major, &minor) != 2)
+        report_say(r, LEVEL_WARN, NULL, "it calls itself Redis %s, which is no version", version);
+    else if (major < 6 || (major == 6 && minor < 2))
+        report_say(r, LEVEL_FAIL, "install Redis 6.2 or later, best 7 or later",
+                   "Redis %s is too old", version);
+    else if (major < 7)
+        report_say(r, LEVEL_WARN, "install Redis 7 or later when you can",
+                   "Redis %s will do; 7 is recommended", version);
+    else
+        report_say(r, LEVEL_OK, NULL, "Redis %s", version);
+}
+
+/* ---- the disk ---- */
+
+static void check_aof(struct report *r, const struct facts *f) {
+    const char *fsync = f->settings[SETTING_APPENDFSYNC].text;
+    char advice[ADVICE_BYTES];
+    advise(advice, "appendfsync", "always", "where not even that may be lost");
+    if (fsync == NULL)
+        report_say(r, LEVEL_OK, NULL,
+                   "append-only file; how often it is synced cannot be read, so what a crash loses "
+                   "is not known");
+    else if (strcmp(fsync, "always") == 0)
+        report_say(r, LEVEL_OK, NULL,
+                   "append-only file, synced before each answer: a crash loses nothing that was "
+                   "acknowledged");
+    else if (strcmp(fsync, "everysec") == 0)
+        report_say(r, LEVEL_OK, advice,
+                   "append-only file, synced each second: when the machine crashes, the events of "
+                   "the last one or two seconds are gone");
+    else
+        report_say(r, LEVEL_WARN, advice,
+                   "append-only file, synced when the system likes (appendfsync %s): when the "
+                   "machine crashes, the events of half a minute can be gone",
+                   fsync);
+}
+
+static void check_persistence(struct report *r, const struct facts *f) {
+    char advice[ADVICE_BYTES];
+    uint64_t aof, changes = 0;
+    const char *save = f->settings[SETTING_SAVE].text;
+    advise(advice, "appendonly", "yes", "");
+    if (!report_number(r, f, "aof_enabled", &aof))
+        return;
+    facts_number(f, "rdb_changes_since_last_save", &changes);
+    if (aof != 0)
+        check_aof(r, f);
+    else if (save == NULL)
+        report_say(r, LEVEL_WARN, advice,
+                   "no append-only file: a crash loses all events since the last snapshot, if "
+                   "there are snapshots");
+    else if (*save != '\0')
+        report_say(
+            r, LEVEL_WARN, advice,
+            "snapshots only (save %s): a crash loses all events since the last one, which is "
+            "%" PRIu64 " changes ago",
+            save, changes);
+    else
+        report_say(r, LEVEL_WARN, advice,
+                   "none: when Redis ends, all logs are gone, and every client is told so by a "
+                   "relay.reset");
+}
+
+static bool is_failed(const struct facts *f, const char *name) {
+    char value[64];
+    facts_info(f, name, value);
+    return strcmp(value, "err") == 0;
+}
+
+static void check_disk(struct report *r, const struct facts *f) {
+    static const char advice[] =
+        "look into Redis's log for the reason: no space, no right to write, no memory to fork";
+    const char *stop = f->settings[SETTING_STOP_WRITES].text,
+               *save = f->settings[SETTING_SAVE].text;
+    char status[64];
+    bool is_stopping = (stop == NULL || strcmp(stop, "no") != 0) && (save == NULL || *save != '\0');
+    facts_info(f, "rdb_last_bgsave_status", status);
+    if (status[0] == '\0')
+        report_say(r, LEVEL_SKIP, NULL, "INFO, rdb_last_bgsave_status: %s", why_no_info(f));
+    else if (is_failed(f, "aof_last_write_status"))
+        report_say(
+            r, LEVEL_FAIL, advice,
+            "the last write of the append-only file failed; publishes are refused (MISCONF)");
+    else if (is_failed(f, "rdb_last_bgsave_status") && is_stopping)
+        report_say(r, LEVEL_FAIL, advice,
+                   "the last snapshot failed; publishes are refused (MISCONF) until one succeeds");
+    else if (is_failed(f, "rdb_last_bgsave_status"))
+        report_say(r, LEVEL_WARN, advice, "the last snapshot failed");
+    else if (is_failed(f, "aof_last_bgrewrite_status"))
+        report_say(r, LEVEL_WARN, advice, "the last rewrite of the append-only file failed");
+    else if (is_stopping)
+        report_say(r, LEVEL_OK, NULL,
+                   "no failed write; should a snapshot fail, publishes are refused (MISCONF) until "
+                   "one succeeds (stop-writes-on-bgsave-error)");
+    else
+        report_say(r, LEVEL_OK, NULL, "no failed write");
+}
+
+/* ---- memory ---- */
+
+static void check_memory(struct report *r, const struct facts *f) {
+    uint64_t used, limit, total = 0, apart = 0;
+    if (!report_number(r, f, "used_memory", &used) || !report_number(r, f, "maxmemory", &limit))
+        return;
+    facts_number(f, "total_system_memory", &total);
+    facts_number(f, "mem_not_counted_for_evict", &apart);
+    used -= apart < used ? apart : used;
+    if (limit == 0 && total > 0 && used > total / 4 * 3)
+        report_say(r, LEVEL_WARN,
+                   "CONFIG SET maxmemory to what the machine can spare, and in redis.conf: a full "
+                   "Redis refuses publishes, a killed one loses more",
+                   "%" PRIu64 " MiB of the machine's %" PRIu64
+                   " MiB are used, and there is no limit",
+                   used / MIB, total / MIB);
+    else if (limit == 0)
+        report_say(r, LEVEL_OK, NULL, "%" PRIu64 " MiB used, no limit (maxmemory 0)", used / MIB);
+    else if (used >= limit)
+        report_say(
+            r, LEVEL_FAIL,
+            "CONFIG SET maxmemory to more, and in redis.conf; or keep less (--history, --ttl)",
+            "full: %" PRIu64 " of %" PRIu64 " bytes (maxmemory) are used, so publishes are "
+            "refused (OOM)",
+            used, limit);
+    else if (used / 9 >= limit / 10)
+        report_say(
+            r, LEVEL_WARN,
+            "CONFIG SET maxmemory to more, and in redis.conf; or keep less (--history, --ttl)",
+            "%" PRIu64 " of %" PRIu64 " bytes (maxmemory) are used; publishes are refused "
+            "when it is full",
+            used, limit);
+    else
+        report_say(r, LEVEL_OK, NULL, "%" PRIu64 " of %" PRIu64 " MiB used (maxmemory)", used / MIB,
+                   limit / MIB);
+}
+
+static void check_eviction(struct report *r, const struct facts *f) {
+    char policy[64], advice[ADVICE_BYTES];
+    uint64_t limit = 0;
+    facts_info(f, "maxmemory_policy", policy);
+    advise(advice, "maxmemory-policy", "noeviction",
+           "a full Redis then refuses publishes, and says so");
+    bool is_limited = !facts_number(f, "maxmemory", &limit) || limit > 0;
+    if (policy[0] == '\0')
+        report_say(r, LEVEL_SKIP, NULL, "INFO, maxmemory_policy: %s", why_no_info(f));
+    else if (strcmp(policy, "noeviction") == 0)
+        report_say(r, LEVEL_OK, NULL, "none (maxmemory-policy noeviction)");
+    else if (is_limited)
+        report_say(r, LEVEL_FAIL, advice,
+                   "maxmemory-policy %s: when memory is full, logs of topics and the clock vanish, "
+                   "and durable events with them",
+                   policy);
+    else
+        report_say(r, LEVEL_WARN, advice,
+                   "maxmemory-policy %s: nothing is evicted as long as maxmemory is 0, but logs of "
+                   "topics and the clock will vanish once there is a limit",
+                   policy);
+}
+
+/* ---- clients ---- */
+
+/* The three numbers behind "pubsub " in `normal 0 0 0 slave 268435456 67108864 60 pubsub …`. */
+static bool read_buffer_limit(const char *text, uint64_t *hard, uint64_t *soft, uint64_t *seconds) {
+    const char *at = strstr(text, "pubsub ");
+    return at != NULL &&
+           sscanf(at, "pubsub %19" SCNu64 " %19" SCNu64 " %19" SCNu64, hard, soft, seconds) == 3;
+}
+
+static void check_output_buffer(struct report *r, const struct facts *f) {
+    const char *text = report_setting(r, f, SETTING_OUTPUT_BUFFER);
+    uint64_t hard, soft, seconds;
+    char advice[ADVICE_BYTES];
+    if (text == NULL)
+        return;
+    snprintf(advice, sizeof(advice),
+             "CONFIG SET client-output-buffer-limit \"pubsub 256mb 64mb 60\", and in redis.conf: "
+             "client-output-buffer-limit pubsub 256mb 64mb 60");
+    if (!read_buffer_limit(text, &hard, &soft, &seconds))
+        report_say(r, LEVEL_SKIP, NULL,
+                   "client-output-buffer-limit is `%s`, which says nothing of "
+                   "pubsub",
+                   text);
+    else if ((hard > 0 && hard < 128 * MIB) || (soft > 0 && soft < 32 * MIB))
+        report_say(r, LEVEL_WARN, advice,
+                   "a relay that is %" PRIu64 " MiB behind, or %" PRIu64 " MiB for %" PRIu64
+                   " s, is cut; it fills durable events from the logs, but loses live ones "
+                   "(client-output-buffer-limit pubsub)",
+                   hard / MIB, soft / MIB, seconds);
+    else if (hard == 0 && soft == 0)
+        report_say(r, LEVEL_OK, NULL,
+                   "subscribers are never cut (client-output-buffer-limit pubsub "
+                   "0 0 0); one that hangs costs memory until it is gone");
+    else
+        report_say(r, LEVEL_OK, NULL,
+                   "relays may be %" PRIu64 " MiB behind, or %" PRIu64 " MiB for %" PRIu64 " s",
+                   hard / MIB, soft / MIB, seconds);
+}
+
+static void check_clients(struct report *r, const struct facts *f) {
+    const char *setting = f->settings[SETTING_MAXCLIENTS].text;
+    uint64_t limit = 0, clients;
+    bool has_limit = facts_number(f, "maxclients", &limit) ||
+                     (setting != NULL && decimal_read(setting, strlen(setting), &limit));
+    if (!report_number(r, f, "connected_clients", &clients))
+        return;
+    if (!has_limit)
+        report_say(r, LEVEL_SKIP, NULL, "%" PRIu64 " connected; how many may be cannot be read",
+                   clients);
+    else if (clients >= limit / 10 * 9)
+        report_say(r, LEVEL_WARN, "CONFIG SET maxclients to more, and in redis.conf",
+                   "%" PRIu64 " of %" PRIu64
+                   " connections are taken (maxclients); each relay needs "
+                   "three",
+                   clients, limit);
+    else
+        report_say(r, LEVEL_OK, NULL, "%" PRIu64 " of %" PRIu64 " connections (maxclients)",
+                   clients, limit);
+}
+
+static void check_timeout(struct report *r, const struct facts *f) {
+    const char *text = report_setting(r, f, SETTING_TIMEOUT);
+    char advice[ADVICE_BYTES];
+    if (text == NULL)
+        return;
+    advise(advice, "timeout", "0", "");
+    if (strcmp(text, "0") == 0)
+        report_say(r, LEVEL_OK, NULL, "idle connections stay (timeout 0)");
+    else
+        report_say(r, LEVEL_WARN, advice,
+                   "connections that are idle for %s s are cut, those over which relays read logs "
+                   "and publishers publish among them (timeout)",
+                   text);
+}
+
+static void check_keepalive(struct report *r, const struct facts *f) {
+    const char *text = report_setting(r, f, SETTING_KEEPALIVE);
+    char advice[ADVICE_BYTES];
+    if (text == NULL)
+        return;
+    advise(advice, "tcp-keepalive", "300", "");
+    if (strcmp(text, "0") == 0)
+        report_say(r, LEVEL_WARN, advice,
+                   "a relay whose machine is gone keeps its connection, and what is queued for it, "
+                   "for a long time (tcp-keepalive 0)");
+    else
+        report_say(r, LEVEL_OK, NULL, "dead peers are noticed (tcp-keepalive %s)", text);
+}
+
+/* 0 and negative numbers are no limit. */
+static void check_scripts(struct report *r, const struct facts *f) {
+    const char *text = report_setting(r, f, SETTING_SCRIPT_LIMIT);
+    char advice[ADVICE_BYTES];
+    uint64_t ms;
+    if (text == NULL)
+        return;
+    advise(advice, setting_name(SETTING_SCRIPT_LIMIT), "5000", "");
+    if (decimal_read(text, strlen(text), &ms) && ms > 0 && ms < 1000)
+        report_say(r, LEVEL_WARN, advice,
+                   "while a script runs for more than %" PRIu64 " ms, others are refused (BUSY); a "
+                   "bulk publish can take that long on a slow machine",
+                   ms);
+    else
+        report_say(r, LEVEL_OK, NULL,
+                   "publishing is a script of microseconds; others are refused (BUSY) after %s ms",
+                   text);
+}
+
+/* ---- the table ---- */
+
+static const struct check redis_checks[] = {
+    {"connection", check_connection},
+    {"version", check_version},
+    {"role", check_role},
+    {"cluster", check_cluster},
+    {"persistence", check_persistence},
+    {"disk", check_disk},
+    {"memory", check_memory},
+    {"eviction", check_eviction},
+    {"replicas", check_replicas},
+    {"output-buffer", check_output_buffer},
+    {"clients", check_clients},
+    {"timeout", check_timeout},
+    {"keepalive", check_keepalive},
+    {"scripts", check_scripts},
+    {"publish-rights", check_publish_rights},
+    {"relay-rights", check_relay_rights},
+    {"time", check_time},
+    {"clock", check_clock},
+    {"keys", check_keys},
+};
+
+static const struct check sentinel_checks[] = {
+    {"connection", check_connection},
+    {"version", check_version},
+    {"sentinel", check_sentinel},
+};
+
+void checks_run(const struct facts *f, finding_cb on_finding, void *arg) {
+    struct report report = {.on_finding = on_finding, .arg = arg};
+    bool is_sentinel = facts_is_sentinel(f);
+    const struct check *checks = is_sentinel ? sentinel_checks : redis_checks;
+    size_t len = is_sentinel ? sizeof(sentinel_checks) : sizeof(redis_checks);
+    for (size_t i = 0; i < len / sizeof(checks[0]); i++) {
+        report.check = checks[i].name;
+        checks[i].run(&report, f);
+    }
+}

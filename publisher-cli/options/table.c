@@ -1,0 +1,344 @@
+/* The table of options, and finding a row of it; see table.h. Reading values is value.c. */
+#include "publisher-cli/options/table.h"
+
+#include <string.h>
+
+#include "relay/base/near.h"
+#include "relay/base/quantity.h"
+#include "relay/wire/names.h"
+#include "relay/wire/publish.h"
+#include "relay/wire/topic.h"
+
+#define SECOND UINT64_C(1000)
+#define HOUR (3600 * SECOND)
+#define DAY (24 * HOUR)
+#define MANY UINT64_C(1000000000000)
+
+/* Who takes an option. */
+#define PUBLISH TAKEN_BY(COMMAND_PUBLISH)
+#define TAIL TAKEN_BY(COMMAND_TAIL)
+#define HISTORY TAKEN_BY(COMMAND_HISTORY)
+#define TOPICS TAKEN_BY(COMMAND_TOPICS)
+#define TICKS (TAKEN_BY(COMMAND_CLOCK) | TAKEN_BY(COMMAND_LETTERS))
+#define REPLAY TAKEN_BY(COMMAND_REPLAY)
+#define DOCTOR TAKEN_BY(COMMAND_DOCTOR)
+#define PUBLISHERS (PUBLISH | TICKS | REPLAY)
+#define READERS (TAIL | HISTORY | TOPICS | DOCTOR)
+#define ON_REDIS (PUBLISHERS | HISTORY | TOPICS | DOCTOR)
+#define ALL (PUBLISHERS | READERS | TAKEN_BY(COMMAND_HELP))
+
+#define FIELD(member)                                                                              \
+    .offset = offsetof(struct options, member), .size = sizeof(((struct options *)NULL)->member)
+#define FLAG(member) .kind = OPTION_FLAG, FIELD(member)
+#define TEXT(member, word) .kind = OPTION_TEXT, FIELD(member), .value = word
+#define NUMBER(member, least, most, words)                                                         \
+    .kind = OPTION_NUMBER, FIELD(member), .value = "N", .min = least, .max = most, .allowed = words
+#define TIME(member, least, most, words)                                                           \
+    .kind = OPTION_TIME, FIELD(member), .value = "TIME", .min = least, .max = most, .allowed = words
+#define CHOICE(member, texts, word, words)                                                         \
+    .kind = OPTION_CHOICE, FIELD(member), .value = word, .choices = texts, .allowed = words
+#define INPUT(which) .kind = OPTION_INPUT, .min = which, FIELD(input)
+#define ACTION(which) .kind = OPTION_ACTION, .min = which, FIELD(command)
+
+/* In the order of their enums in options.h. */
+static const char *const outputs[] = {"text", "json", NULL};
+static const char *const generates[] = {"man", "bash", "zsh", "fish", NULL};
+static const char *const on_errors[] = {"stop", "skip", NULL};
+
+static const char *check_event(const char *text) {
+    return event_name_check(text, strlen(text));
+}
+
+static const char *check_key(const char *text) {
+    return publish_key_check(text, strlen(text));
+}
+
+static const char *check_url(const char *text) {
+    bool has_scheme = strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
+    return has_scheme ? NULL : "does not begin with http:// or https://";
+}
+
+static const char *check_since(const char *text) {
+    uint64_t ms;
+    return quantity_parse(text, quantity_time_ms, &ms);
+}
+
+static const char *check_token(const char *text) {
+    for (const char *c = text; *c != '\0'; c++)
+        if (*c <= ' ' || *c > '~')
+            return "holds something else than printable ASCII without spaces";
+    return *text == '\0' ? "is empty" : NULL;
+}
+
+static const struct option_row rows[] = {
+    {.group = "Topic and event",
+     .name = "topic",
+     .letter = 't',
+     .kind = OPTION_TOPIC,
+     .value = "TOPIC",
+     .commands = PUBLISHERS | TAIL,
+     .help = "a topic; repeatable",
+     .more = "Each topic gets an event with an id of its own, all of them in one step. A word that "
+             "would be taken for a command is a topic here. A topic is 1 to 256 bytes of UTF-8 "
+             "without control characters, `*`, `{` and `}`; those that begin with `relay.` are the "
+             "relay's own.",
+     .is_common = true},
+    {.name = "event",
+     TEXT(event, "NAME"),
+     .check = check_event,
+     .commands = PUBLISHERS,
+     .help = "the name of the event; without, it is a \"message\"",
+     .more = "Up to 128 bytes; `error`, `open` and what begins with `relay.` are not allowed. With "
+             "`--ndjson`, of the lines that name none.",
+     .is_common = true},
+    {.name = "retry",
+     TIME(retry_ms, RETRY_MIN_MS, RETRY_MAX_MS, "100ms to 1h"),
+     .commands = PUBLISHERS,
+     .help = "clients wait this long before they reconnect",
+     .more = "Sent with the event; every EventSource that gets it keeps to it."},
+    {.name = "json",
+     FLAG(is_json),
+     .commands = PUBLISH,
+     .help = "refuse data that is not JSON; publish it compact"},
+
+    {.group = "How it is kept",
+     .name = "live",
+     FLAG(is_live),
+     .commands = PUBLISHERS,
+     .help = "do not store it: who is away now misses it",
+     .more = "Pub/sub alone: cheaper, and without an id. A lost connection can publish such an "
+             "event twice.",
+     .is_common = true},
+    {.name = "history",
+     NUMBER(history, 1, PUBLISH_HISTORY_MAX, "1 to 10000000"),
+     .fallback = "1000",
+     .commands = PUBLISHERS,
+     .help = "events the topic keeps for who comes back",
+     .more = "100 for `clock` and `letters`. It holds for the whole log at each publish, so give "
+             "one topic the same value always."},
+    {.name = "ttl",
+     TIME(ttl_ms, PUBLISH_TTL_MIN_MS, 36500 * DAY, "1s or more"),
+     .fallback = "1h",
+     .commands = PUBLISHERS,
+     .help = "for how long it keeps them",
+     .more = "Of the last event; at most what the relays were given as `--memory`, 7 days."},
+    {.name = "key",
+     TEXT(key, "KEY"),
+     .check = check_key,
+     .commands = PUBLISH,
+     .help = "twice with the same key is one event",
+     .more = "Within 5 minutes the same key with the same event is the same event; with another "
+             "one it is refused. With `--lines` and `--ndjson`, event n has the key `KEY:n` where "
+             "it brings none, so that the whole input can be sent again.",
+     .is_common = true},
+    {.name = "wait-replicas",
+     NUMBER(wait_replicas, 1, 100, "1 to 100"),
+     .commands = PUBLISHERS,
+     .help = "it is published once N replicas of Redis have it",
+     .more = "Redis replicates asynchronously: a master that dies can take with it what it "
+             "acknowledged. Where N replicas do not have it within 3 s, the event is stored all "
+             "the same, and the exit code is 1."},
+
+    {.group = "Many events",
+     .name = "lines",
+     INPUT(INPUT_LINES),
+     .commands = PUBLISH,
+     .help = "each line of the input is the data of an event",
+     .more = "A line ends in LF or CRLF. Lines go to Redis many at a time, and are published in "
+             "their order.",
+     .is_common = true},
+    {.name = "ndjson",
+     INPUT(INPUT_NDJSON),
+     .commands = PUBLISH,
+     .help = "each line is an object: topic, event, data, ...",
+     .more = "Its members are `topic` (or `topics`, an array), `data` (a string; any other JSON is "
+             "published as its compact text), `event`, `key`, `retry`, `history`, `ttl` and "
+             "`live`; what it does not name comes from the options. A member with another name is "
+             "refused, but for the `id` and `time` that `history --json` and `tail --json` print.",
+     .is_common = true},
+    {.name = "rate",
+     .kind = OPTION_RATE,
+     FIELD(rate),
+     .value = "N/s",
+     .allowed = "such as 100/s, 30/m, 5k/s; above 0",
+     .commands = PUBLISH,
+     .help = "this many a second at most; 30/m, 5k/s, ..."},
+    {.name = "count",
+     NUMBER(count, 1, MANY, "1 or more"),
+     .commands = PUBLISHERS | TAIL | HISTORY,
+     .help = "end after N events"},
+    {.name = "repeat",
+     NUMBER(repeat, 1, MANY, "1 or more"),
+     .fallback = "1",
+     .commands = PUBLISH | REPLAY,
+     .help = "publish the input N times"},
+    {.name = "on-error",
+     CHOICE(on_error, on_errors, "stop|skip", "stop, skip"),
+     .fallback = "stop",
+     .commands = PUBLISH | REPLAY,
+     .help = "at a line that cannot be published",
+     .more = "`skip` says which line it is and why, and goes on; the exit code is 1 in the end. "
+             "Either way the last line on standard error says how many events were published, "
+             "skipped and failed."},
+    {.name = "resume-from",
+     NUMBER(resume_from, 1, MANY, "1 or more"),
+     .commands = PUBLISH,
+     .help = "leave out what stands before event N",
+     .more = "After an interruption, the message says which N goes on where it ended."},
+    {.name = "every",
+     TIME(every_ms, 1, DAY, "1ms to 24h"),
+     .commands = TICKS,
+     .help = "the pace",
+     .more = "Of `clock` 1s by default, of `letters` 500ms."},
+    {.name = "speed",
+     .kind = OPTION_FACTOR,
+     FIELD(speed),
+     .value = "FACTOR",
+     .fallback = "1",
+     .allowed = "above 0, such as 10 or 0.5",
+     .commands = REPLAY,
+     .help = "times the pace of the recording"},
+
+    {.group = "Where it begins",
+     .name = "since",
+     TEXT(since, "TIME"),
+     .check = check_since,
+     .allowed = "10m, or milliseconds since 1970",
+     .commands = TAIL | HISTORY,
+     .help = "begin TIME ago (10m), or at ms since 1970"},
+    {.name = "last",
+     NUMBER(last, 1, PUBLISH_HISTORY_MAX, "1 to 10000000"),
+     .commands = TAIL | HISTORY,
+     .help = "the last N events"},
+
+    {.group = "Where it goes",
+     .name = "redis",
+     .kind = OPTION_REDIS,
+     FIELD(redis),
+     .value = "URL",
+     .fallback = "redis://127.0.0.1:6379",
+     .env = "REDIS_URL",
+     .is_secret = true,
+     .commands = ON_REDIS,
+     .help = "the Redis that the relays use",
+     .more = "`redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]` or `unix:PATH`. Arguments show in the "
+             "list of processes: a password belongs into the environment.",
+     .is_common = true},
+    {.name = "prefix",
+     TEXT(prefix, "NAME"),
+     .check = names_prefix_check,
+     .fallback = "sse",
+     .commands = ON_REDIS,
+     .help = "what the relays were given as --prefix"},
+    {.name = "url",
+     TEXT(url, "URL"),
+     .check = check_url,
+     .fallback = "http://127.0.0.1:8080",
+     .env = "SSE_URL",
+     .is_secret = true,
+     .commands = TAIL,
+     .help = "a relay",
+     .more = "Where it listens for clients, as `http://HOST:PORT`."},
+    {.name = "token",
+     TEXT(token, "TOKEN"),
+     .check = check_token,
+     .env = "SSE_TOKEN",
+     .is_secret = true,
+     .commands = TAIL,
+     .help = "shown to the relay: \"Authorization: Bearer\"",
+     .more = "Arguments show in the list of processes: it belongs into the environment."},
+    {.name = "timeout",
+     TIME(timeout_ms, 100, DAY, "100ms to 24h"),
+     .fallback = "30s",
+     .commands = PUBLISH | REPLAY | READERS,
+     .help = "give up when nothing moved for this long",
+     .more =
+         "Until then a connection that cannot be made or was lost is made anew, with growing "
+         "pauses, and what was not answered is sent again: of durable events, none is stored "
+         "twice. `tail` gives up only before its first stream; `history`, `topics` and `doctor` do "
+         "not try again, and wait this long for an answer; `clock` and `letters` never give up."},
+
+    {.group = "What is printed",
+     .name = "output",
+     CHOICE(output, outputs, "text|json", "text, json"),
+     .fallback = "text",
+     .commands = PUBLISHERS | READERS,
+     .help = "json: an object a line"},
+    {.name = "json", FLAG(is_json), .commands = READERS, .help = "the same as --output json"},
+    {.name = "quiet",
+     .letter = 'q',
+     FLAG(is_quiet),
+     .commands = PUBLISHERS,
+     .help = "nothing on standard output",
+     .is_common = true},
+    {.name = "help",
+     .letter = 'h',
+     ACTION(COMMAND_HELP),
+     .commands = ALL,
+     .help = "print the help of a command"},
+    {.name = "version", ACTION(COMMAND_VERSION), .commands = ALL, .help = "print the version"},
+    {.name = "generate",
+     CHOICE(generated, generates, "FILE", "man, bash, zsh, fish"),
+     .commands = TAKEN_BY(COMMAND_HELP),
+     .help = "print the manual, or a shell's completions",
+     .more = "`man` is this page; `bash`, `zsh` and `fish` are completions, which `make install` "
+             "puts where the shells look for them."},
+};
+
+const struct option_row *option_rows(size_t *len) {
+    *len = sizeof(rows) / sizeof(rows[0]);
+    return rows;
+}
+
+bool option_row_is_taken(const struct option_row *option, enum command command) {
+    return (option->commands & TAKEN_BY(command)) != 0;
+}
+
+bool option_row_exists(const struct option_row *option) {
+    size_t len;
+    const struct command_row *commands = command_rows(&len);
+    for (size_t i = 0; i < len; i++)
+        if (option_row_is_taken(option, commands[i].command))
+            return true;
+    return false;
+}
+
+void option_row_put_name(const struct option_row *option, struct buf *out) {
+    buf_printf(out, "--%s", option->name);
+    if (option->value != NULL)
+        buf_printf(out, " %s", option->value);
+}
+
+static bool is_named(const struct option_row *option, const char *name, size_t len) {
+    return strlen(option->name) == len && memcmp(option->name, name, len) == 0;
+}
+
+const struct option_row *option_row_named(const char *name, size_t len, enum command command) {
+    const struct option_row *found = NULL;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct option_row *option = &rows[i];
+        if (!is_named(option, name, len) || !option_row_exists(option))
+            continue;
+        if (option_row_is_taken(option, command))
+            return option;
+        found = option;
+    }
+    return found;
+}
+
+const struct option_row *option_row_lettered(char letter) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].letter == letter)
+            return &rows[i];
+    return NULL;
+}
+
+const struct option_row *option_row_near(const char *name) {
+    const struct option_row *nearest = NULL;
+    struct near near;
+    near_init(&near, name);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (option_row_exists(&rows[i]) && near_try(&near, rows[i].name))
+            nearest = &rows[i];
+    return nearest;
+}
