@@ -5,6 +5,7 @@
 #endif
 
 #include "relay/app.h"
+#include "relay/base/stdio.h"
 #include "relay/config/config.h"
 
 extern char **environ;
@@ -21,6 +22,7 @@ int main(int argc, char **argv) {
     struct config config;
     struct buf message = BUF_INIT;
     int exit_code = APP_EXIT_USAGE;
+    stdio_fill();
     switch (config_load(&config, argc, argv, environ, &message)) {
     case CONFIG_EXIT_OK:
         exit_code =
