@@ -28,6 +28,9 @@ if json == '' and topics > 0 then
 end
 
 local function base36(x)
+  if not (x >= 0 and x < 2^64) then -- it would never end, and nobody else be served
+    error('a number in the clock or in a log is none of ours', 0)
+  end
   local text = ''
   repeat
     local digit = x % 36
