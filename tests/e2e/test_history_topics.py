@@ -246,6 +246,8 @@ def test_topics_are_not_confused_with_keys(own_redis):
     """An idempotency key may look like the end of another key."""
     publish(own_redis, "t", "x", options=["--key", "}:last:no", "--ttl", "1m"])
     own_redis("SET", "sse:{0}:last:{no}", "x")
+    own_redis("SET", b"sse:{\0}:last:no", "x")
+    own_redis("SET", b"sse:{0\0}:last:no", "x")
     assert topics(own_redis).keys() == {"t"}
 
 
