@@ -5,6 +5,7 @@
 #endif
 
 #include "relay/app.h"
+#include "relay/base/stdio.h"
 #include "relay/config/config.h"
 #include "relay/health_check.h"
 
@@ -22,6 +23,7 @@ int main(int argc, char **argv) {
     struct config config;
     struct buf message = BUF_INIT;
     int exit_code = APP_EXIT_USAGE;
+    stdio_fill();
     enum config_action action = config_load(&config, argc, argv, environ, &message);
     switch (action) {
     case CONFIG_EXIT_OK:

@@ -231,18 +231,14 @@ struct page_entry {
     uint32_t ends[FRAME_FORMS]; /* of its body in each form, in page.bodies */
 };
 
-enum page_state {
-    PAGE_READING,
-    PAGE_READY,
-    PAGE_FAILED /* Redis refused, or its connection was lost */
-};
+enum page_state { PAGE_READING, PAGE_READY };
 
 /* A stretch of a topic's log: all events with from < id <= top. */
 struct log_page {
     struct log_page *prev, *next;                   /* bus->idle_pages, while nobody holds it */
     struct log_page *of_topic_prev, *of_topic_next; /* topic->pages */
     struct bus *bus;
-    struct bus_subscription *topic; /* NULL: forgotten, and nobody finds it any more */
+    struct bus_subscription *topic; /* NULL: forgotten, or it could not be read; nobody finds it */
     unsigned refs;
     enum page_state state;
     unsigned forms; /* that its events are encoded in */
