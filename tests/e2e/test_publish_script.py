@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import subprocess
 import tempfile
 
 import pytest
@@ -731,6 +732,54 @@ def test_noscript(own_domain):
         own_domain.one("a", eval_as="EVALSHA", script=sha)
     own_domain.one("a")
     own_domain.one("a", eval_as="EVALSHA", script=sha)
+
+
+@pytest.mark.parametrize("remedy", ["fix", "rewrite"])
+@pytest.mark.parametrize("torn_bytes", [0, 1, 12])
+@pytest.mark.parametrize("commands", [1, 2, 4, 5])
+def test_a_torn_file(tmp_path, remedy, commands, torn_bytes):
+    """What relay/DURABLE.md advises: a publish that a crash cut in two is not there, and its retry is there once."""
+    options = ["--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "no" if remedy == "fix" else "yes"]
+    redis = harness.Redis(tmp_path, *options)
+    try:
+        domain = Domain(redis, "sse")
+        kept = [domain.one("a"), domain.one("a")]
+        before = domain.dump()
+        domain.one("a", data="torn", key="k")
+        redis.stop()
+        file = max(tmp_path.glob("**/appendonly.aof*.incr.aof"), default=tmp_path / "appendonly.aof")
+        tear(file, commands, torn_bytes)
+        if remedy == "fix":
+            with pytest.raises(AssertionError, match="redis-check-aof --fix"):
+                redis.start()
+            manifest = max(tmp_path.glob("**/*.manifest"), default=file)
+            subprocess.run(["redis-check-aof", "--fix", manifest], input=b"y", check=True, capture_output=True)
+            redis.start()
+        else:
+            redis.start()
+            redis("BGREWRITEAOF")
+            harness.wait_until(lambda: b"aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0" in redis("INFO", "persistence"))
+        domain = Domain(redis, "sse")
+        assert domain.dump() == before
+        kept += [domain.one("a", data="torn", key="k"), domain.one("a")]
+        before = domain.dump()
+        for _ in range(2):
+            redis.stop()
+            redis.start()
+            domain = Domain(redis, "sse")
+            assert domain.dump() == before
+        assert ["%d-%d" % place(ident)[1:] for ident in kept] == [entry for entry, _ in domain.log("a")]
+    finally:
+        redis.stop()
+
+
+def tear(file, commands, torn_bytes):
+    """Cut the last MULTI of an append-only file behind so many of its commands and so many bytes of the next one."""
+    data = file.read_bytes()
+    multi = data.rindex(b"MULTI")
+    starts = [multi + m.start() for m in re.finditer(rb"\*\d+\r\n\$\d+\r\n[A-Z]+\r\n", data[multi:])]
+    assert len(starts) == 6  # the last one is EXEC
+    file.write_bytes(data[:starts[commands] + torn_bytes])
 
 
 def test_replicas_get_the_same(own_domain):
