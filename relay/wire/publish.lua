@@ -10,6 +10,8 @@
 -- each argument; each key, for its type (XADD looks at the log itself); and what the clock holds.
 -- The first write is one that Redis refuses when it is out of memory. ms and seq stay two numbers,
 -- since a double holds no more, and what Redis gets is text, since it formats numbers slowly.
+-- Globals that are often used stand in locals, and `+ 0` makes a number, since calls and look-ups
+-- are what this costs.
 local KEYS, ARGV = KEYS, ARGV
 local call, sub, find = redis.call, string.sub, string.find
 local char, format = string.char, string.format
