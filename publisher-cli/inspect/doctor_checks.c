@@ -63,6 +63,19 @@ static void check_connection(struct report *r, const struct facts *f) {
     report_say(r, LEVEL_OK, NULL, "%s answers the user %s%s", f->address, f->user, took);
 }
 
+/* Channels are the same for all databases of a server, keys are not. */
+static void check_database(struct report *r, const struct facts *f) {
+    if (f->db == 0)
+        report_say(r, LEVEL_OK, NULL, "0");
+    else
+        report_say(r, LEVEL_WARN,
+                   "name the same one for all relays and publishers, best 0, and tell others apart "
+                   "by --prefix",
+                   "%u; messages cross over to relays on every other database, logs and clock do "
+                   "not",
+                   f->db);
+}
+
 static void check_version(struct report *r, const struct facts *f) {
     char version[64];
     unsigned major = 0, minor = 0;
@@ -82,6 +95,23 @@ static void check_version(struct report *r, const struct facts *f) {
 }
 
 /* ---- the disk ---- */
+
+/* A publish is several commands between MULTI and EXEC in the file. With `yes`, Redis (7.0) cuts
+ * off the one that is torn and leaves a MULTI without its EXEC, which the next start reads on from.
+ */
+static void check_torn_aof(struct report *r, const struct facts *f) {
+    const char *text = f->settings[SETTING_LOAD_TRUNCATED].text;
+    char advice[ADVICE_BYTES];
+    advise(
+        advice, "aof-load-truncated", "no",
+        "it then starts once redis-check-aof --fix has cut the file, or BGREWRITEAOF right after "
+        "such a start");
+    if (text != NULL && strcmp(text, "yes") == 0)
+        report_say(r, LEVEL_OK, advice,
+                   "should a crash tear the file's last write, Redis starts nevertheless, but the "
+                   "start after that may repeat a part of that publish, or lose later ones "
+                   "(aof-load-truncated yes)");
+}
 
 static void check_aof(struct report *r, const struct facts *f) {
     const char *fsync = f->settings[SETTING_APPENDFSYNC].text;
@@ -104,6 +134,7 @@ static void check_aof(struct report *r, const struct facts *f) {
                    "append-only file, synced when the system likes (appendfsync %s): when the "
                    "machine crashes, the events of half a minute can be gone",
                    fsync);
+    check_torn_aof(r, f);
 }
 
 static void check_persistence(struct report *r, const struct facts *f) {
@@ -339,6 +370,7 @@ static void check_scripts(struct report *r, const struct facts *f) {
 
 static const struct check redis_checks[] = {
     {"connection", check_connection},
+    {"database", check_database},
     {"version", check_version},
     {"role", check_role},
     {"cluster", check_cluster},

@@ -59,6 +59,7 @@ static void on_text(void *arg, const struct redisReply *reply) {
 
 static const char *const setting_names[SETTINGS] = {
     [SETTING_APPENDFSYNC] = "appendfsync",
+    [SETTING_LOAD_TRUNCATED] = "aof-load-truncated",
     [SETTING_SAVE] = "save",
     [SETTING_STOP_WRITES] = "stop-writes-on-bgsave-error",
     [SETTING_OUTPUT_BUFFER] = "client-output-buffer-limit",
@@ -280,7 +281,7 @@ static int ask_redis(struct facts *f, struct ask *a) {
 }
 
 int facts_collect(struct facts *out, struct ask *a, const struct options *o) {
-    *out = (struct facts){.prefix = o->prefix, .address = a->address.data};
+    *out = (struct facts){.prefix = o->prefix, .address = a->address.data, .db = o->redis.db};
     ask_send(a, on_text, &out->info, "INFO", (char *)NULL);
     ask_send(a, on_text, &out->whoami, "ACL", "WHOAMI", (char *)NULL);
     ask_wait(a);

@@ -22,6 +22,7 @@ struct fact {
 /* What CONFIG GET is asked for. */
 enum setting {
     SETTING_APPENDFSYNC,
+    SETTING_LOAD_TRUNCATED,
     SETTING_SAVE,
     SETTING_STOP_WRITES,
     SETTING_OUTPUT_BUFFER,
@@ -45,6 +46,7 @@ struct sentinel_master {
 struct facts {
     const char *prefix, *address; /* borrowed */
     const char *user;             /* that we are; borrowed */
+    unsigned db;
     struct fact whoami;
     struct fact info;
     struct fact settings[SETTINGS];

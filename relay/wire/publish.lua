@@ -6,16 +6,21 @@
 --       of each the number of its topic, from 1, and its JSON
 --
 -- The answer is `<announced> <duplicate> <id> ...`; with no topics the id is the clock's position.
--- The first write is one that Redis refuses when it is out of memory; by then every key was looked
--- at (XADD looks at the log itself), so that none of a wrong type ends the script half-way. ms and
--- seq stay two numbers, since a double holds no more, and what Redis gets is text, since it formats
--- numbers slowly.
-local call, sub, format = redis.call, string.sub, string.format
-local json, key_ttl = ARGV[6], ARGV[7]
-local topics = (#KEYS - 2 + #KEYS % 2) / 2
+-- Scripts do not roll back, so whatever may make a call fail is looked at before the first write:
+-- each argument; each key, for its type (XADD looks at the log itself); and what the clock holds.
+-- The first write is one that Redis refuses when it is out of memory. ms and seq stay two numbers,
+-- since a double holds no more, and what Redis gets is text, since it formats numbers slowly.
+-- Globals that are often used stand in locals, and `+ 0` makes a number, since calls and look-ups
+-- are what this costs.
+local KEYS, ARGV = KEYS, ARGV
+local call, sub, find = redis.call, string.sub, string.find
+local char, format = string.char, string.format
+local ttl, history, json, key_ttl = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local keys, values = #KEYS, #ARGV
+local topics = (keys - 2 + keys % 2) / 2
 local events, numbers = topics, nil -- of topics, by their text, where there are many events
 if json == '' and topics > 0 then
-  events = math.floor((#ARGV - 7 - topics) / 2)
+  events = (values - 7 - topics) / 2
   numbers = {}
   for i = 1, topics do numbers[tostring(i)] = i end
   for i = 1, events do
@@ -23,15 +28,35 @@ if json == '' and topics > 0 then
       return redis.error_reply('ERR event ' .. i .. ' is of no topic that was named')
     end
   end
-  if events < 1 or not string.find(ARGV[4] .. ARGV[5], '^%d+$') then
-    return redis.error_reply('ERR no event, or no number where there has to be one')
+  if events < 1 or events % 1 > 0 then
+    return redis.error_reply('ERR no event, or half of one: each is a topic and JSON')
+  end
+elseif values ~= 7 + topics then
+  return redis.error_reply('ERR there have to be 7 values, and a channel of each topic')
+end
+if (key_ttl == '') == (keys % 2 == 0) then
+  return redis.error_reply('ERR there has to be a key where it has a time to live, and only there')
+end
+if not (find(ttl, '^[1-9]%d*$') and find(history, '^[1-9]%d*$')) or #history > 15 then
+  return redis.error_reply('ERR time to live and history have to be whole numbers above 0')
+end
+local clock_key, log_key, last_key, fourth = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local is_twice = clock_key == log_key or log_key == last_key or last_key == clock_key
+if keys == 4 then
+  is_twice = is_twice or fourth == clock_key or fourth == log_key or fourth == last_key
+elseif keys > 4 then
+  local seen = {}
+  for i = 1, keys do
+    is_twice = is_twice or seen[KEYS[i]]
+    seen[KEYS[i]] = true
   end
 end
+if is_twice and topics > 0 then return redis.error_reply('ERR a key stands there twice') end
 
 -- Eight digits, as times before 2059 have, are unrolled: a loop takes three times as long. It takes
 -- nothing from outside, since each such thing would be allocated in each call.
 local base36 = function(x)
-  if not (x >= 0 and x < 2^64) then error('a number in the clock or in a log is none of ours', 0) end
+  if not (x >= 0 and x < 2^53) then error('a number in the clock or in a log is none of ours', 0) end
   local char, low = string.char, ''
   while x >= 2821109907456 do
     local digit = x % 36
@@ -59,6 +84,9 @@ end
 
 local once, content
 if key_ttl ~= '' then
+  if not find(key_ttl, '^[1-9]%d*$') or #key_ttl > 15 then
+    return redis.error_reply("ERR the key's time to live has to be a whole number above 0")
+  end
   once = KEYS[2 * topics + 2]
   content = redis.sha1hex(table.concat(ARGV, '\n', 8) .. '\n' .. json)
   local given = call('GET', once)
@@ -75,12 +103,12 @@ if key_ttl ~= '' then
 end
 
 local time = call('TIME')
-local micros = tonumber(time[2])
+local micros = time[2] + 0
 local now = time[1] * 1000 + (micros - micros % 1000) / 1000
-local clock = call('HMGET', KEYS[1], 'birth', 'epoch', 'run', 'ms', 'seq', 'memory')
+local clock = call('HMGET', clock_key, 'birth', 'epoch', 'run', 'ms', 'seq', 'memory')
 local birth, epoch, memory = clock[1], clock[2], clock[6]
-local ms, seq = tonumber(clock[4]), tonumber(clock[5])
 local ms_text, seq_text = clock[4], clock[5]
+local ms, seq = birth and ms_text + 0, birth and seq_text + 0
 local head = birth and birth .. '.'
 local news -- what changes in the clock beside ms and seq
 
@@ -110,6 +138,12 @@ if not known then
     -- A clock is born where there is none, or one that is behind its logs and so not theirs. What
     -- they hold up to from:1 is of another birth.
     if top_ms < now then top_ms, top_seq = now - 1, 0 end
+    if not find(ARGV[1], '^[a-z0-9]+$') or #ARGV[1] > 16 then
+      return redis.error_reply('ERR a birth has to be 1 to 16 of a-z and 0-9')
+    end
+    if not find(ARGV[3], '^[1-9]%d*$') then
+      return redis.error_reply('ERR the memory has to be a whole number above 0')
+    end
     birth, epoch, memory, ms, seq = ARGV[1], '1', ARGV[3], top_ms, top_seq
     ms_text, seq_text = format('%d', ms), format('%d', seq)
     news = {'ms', ms_text, 'seq', seq_text, 'birth', birth, 'epoch', epoch, 'run', ARGV[2],
@@ -117,7 +151,7 @@ if not known then
     head = birth .. '.'
     for i = 1, topics do before[i] = '0' end
   else
-    local m, s = string.match(call('HGET', KEYS[1], 'from:1') or '0-0', '(%d+)-(%d+)')
+    local m, s = string.match(call('HGET', clock_key, 'from:1') or '0-0', '(%d+)-(%d+)')
     m, s = tonumber(m), tonumber(s)
     for i, entry in pairs(ends) do
       if before[i] == '0' and (entry[1] > m or (entry[1] == m and entry[2] > s)) then
@@ -135,13 +169,13 @@ end
 -- Another process of Redis may have lost a tail that clients have seen, and an epoch with it: its
 -- number must not be given again, so it counts the seconds since the birth where they are more.
 if not news and clock[3] ~= ARGV[2] then
-  local born = string.match(call('HGET', KEYS[1], 'from:1') or '', '^%d+') or now
+  local born = string.match(call('HGET', clock_key, 'from:1') or '', '^%d+') or now
   epoch = format('%d', math.max(epoch + 1, math.floor((now - born) / 1000) + 1))
   news = {'epoch', epoch, 'run', ARGV[2], 'from:' .. epoch, ms_text .. '-' .. seq_text}
 end
 
 if topics > 0 then
-  if #ARGV[4] >= #memory and tonumber(ARGV[4]) > tonumber(memory) then
+  if #ttl > 15 or (#ttl >= #memory and tonumber(ttl) > tonumber(memory)) then
     return redis.error_reply('SSETTL the time to live is above the memory of ' .. memory .. ' ms')
   end
   if now > ms then ms, seq, ms_text = now, -1, format('%d', now) end
@@ -151,8 +185,15 @@ local place = head .. (#epoch == 1 and epoch or base36(tonumber(epoch))) .. '.' 
 
 -- The time to live of a last id is set anew by the first event of each 36 * 36 ms, for so much
 -- longer, since setting it is half of what writing the id costs.
-local memory_px = (not known or not string.find(prev, sub(place, 1, -4), 1, true))
-  and format('%d', memory + 1296)
+local memory_px = (not known or not find(prev, sub(place, 1, -4), 1, true))
+  and (tonumber(memory) or 0) + 1296
+if memory_px then
+  if not (memory_px > 1296 and memory_px < 2^52) then
+    return redis.error_reply('ERR no last id can be kept for a memory of ' .. memory .. ' ms')
+  end
+  memory_px = format('%d', memory_px)
+end
+if not (seq + events < 2^53) then error('a number in the clock or in a log is none of ours', 0) end
 
 -- A user may lack the right to publish on a channel: the event is stored then, and the caller told.
 local announced, id, ids, lasts = '1', nil, events > 1 and {}, prevs and {}
@@ -162,7 +203,7 @@ for i = 1, events do
   if numbers then topic, event = numbers[ARGV[6 + topics + 2 * i]], ARGV[7 + topics + 2 * i] end
   if prevs then prev = lasts[topic] or prevs[topic] end
   seq = seq + 1
-  seq_text = format('%d', seq)
+  seq_text = seq < 10 and char(seq + 48) or format('%d', seq)
   id = place .. (seq < 10 and seq_text or base36(seq))
   -- XADD trims by one thing at a time: by age at every eleventh event or so, by count at some of
   -- the others. It takes away what a whole node of the log holds, so there is seldom something to do.
@@ -170,8 +211,8 @@ for i = 1, events do
   if turn > 3 then
     call('XADD', log, entry, 'e', event, 'p', prev, 'g', epoch)
   else
-    local by, limit = 'MAXLEN', ARGV[5]
-    if turn == 0 then by, limit = 'MINID', format('%d', math.max(0, ms - ARGV[4])) end
+    local by, limit = 'MAXLEN', history
+    if turn == 0 then by, limit = 'MINID', format('%d', math.max(0, ms - ttl)) end
     call('XADD', log, by, '~', limit, entry, 'e', event, 'p', prev, 'g', epoch)
   end
   local reply = redis.pcall('PUBLISH', ARGV[7 + topic], 'sse1 ' .. id .. ' ' .. prev .. ' ' .. event)
@@ -184,7 +225,7 @@ for i = 1, topics do
   local last = prev
   if lasts then last = lasts[i] end
   if last then
-    call('PEXPIRE', KEYS[2 * i], ARGV[4])
+    call('PEXPIRE', KEYS[2 * i], ttl)
     if memory_px then
       call('SET', KEYS[2 * i + 1], last, 'PX', memory_px)
     else
@@ -194,13 +235,13 @@ for i = 1, topics do
 end
 
 if news then
-  if clock[1] and birth ~= clock[1] then call('DEL', KEYS[1]) end
-  call('HSET', KEYS[1], unpack(news))
+  if clock[1] and birth ~= clock[1] then call('DEL', clock_key) end
+  call('HSET', clock_key, unpack(news))
 end
 if news or ms_text ~= clock[4] then
-  call('HSET', KEYS[1], 'ms', ms_text, 'seq', seq_text)
+  call('HSET', clock_key, 'ms', ms_text, 'seq', seq_text)
 elseif topics > 0 then
-  call('HSET', KEYS[1], 'seq', seq_text)
+  call('HSET', clock_key, 'seq', seq_text)
 end
 if once then
   call('SET', once, content .. ' ' .. announced .. ' ' .. (ids and ids[1] or id), 'PX', key_ttl)

@@ -15,6 +15,7 @@ from resp import RedisClient, RedisError
 # The checks of a Redis, in their order. What a test does not speak of must be as it is for a fresh one.
 CHECKS = {
     "connection": "ok",
+    "database": "ok",
     "version": "ok",
     "role": "ok",
     "cluster": "ok",
@@ -124,7 +125,7 @@ def test_as_text(own_redis):
     assert len(lines) == len(CHECKS) and "\033" not in done.stdout
     assert all(re.fullmatch(r"(ok  |warn|fail|skip)  [a-z-]+: .+", line) for line in lines)
     assert any(line.startswith("warn  persistence: ") and "; CONFIG SET appendonly yes" in line for line in lines)
-    assert "17 ok, 2 to look at, 0 failed, 0 not checked" in done.stderr
+    assert "18 ok, 2 to look at, 0 failed, 0 not checked" in done.stderr
 
 
 def apply(redis, advice):
@@ -168,11 +169,20 @@ def test_persistence(start_redis):
     redis = start_redis("--appendonly", "yes")
     findings = doctor(redis.url)
     findings.expect(persistence="ok")
-    assert "second" in findings.one("persistence")["finding"]
-    apply(redis, findings.one("persistence")["advice"])
+    synced, torn = findings.of("persistence")
+    assert "second" in synced["finding"] and "aof-load-truncated yes" in torn["finding"]
+    for finding in (synced, torn):
+        apply(redis, finding["advice"])
     assert "nothing" in doctor(redis.url).one("persistence")["finding"]
     redis("CONFIG", "SET", "appendfsync", "no")
     doctor(redis.url).expect(persistence="warn")
+
+
+def test_another_database(own_redis):
+    """Pub/sub takes no notice of its number, keys do."""
+    findings = doctor(own_redis.url + "/3")
+    findings.expect(database="warn")
+    assert findings.one("database")["finding"].startswith("3; ")
 
 
 def test_a_snapshot_that_fails(start_redis, socket_dir):
@@ -303,7 +313,7 @@ def test_the_domains_clock(own_redis):
     finding = doctor(own_redis.url).one("clock")["finding"]
     assert clock[b"birth"].decode() in finding and "epoch 1" in finding
     own_redis("HSET", "sse:{0}:clock", "run", "another")
-    assert "begins epoch 2" in doctor(own_redis.url).one("clock")["finding"]
+    assert "begins a later one" in doctor(own_redis.url).one("clock")["finding"]
     own_redis("HSET", "sse:{0}:clock", "ms", int(clock[b"ms"]) + 3_600_000)
     findings = doctor(own_redis.url)
     findings.expect(clock="warn")

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import subprocess
 import tempfile
 
 import pytest
@@ -36,9 +37,9 @@ class Domain:
     def key(self, kind):
         return f"{self.prefix}:{{0}}:{kind}"
 
-    def __call__(self, *topics, data="x", items=None, key=None, run="run1", ttl=HOUR, history=1000, memory=WEEK,
-                 key_ttl=60000, eval_as="EVAL", script=SCRIPT):
-        """Publish one event to each topic, or @items: a topic and data each; returns announced, duplicate, ids."""
+    def command(self, *topics, data="x", items=None, key=None, run="run1", ttl=HOUR, history=1000, memory=WEEK,
+                key_ttl=60000):
+        """KEYS and ARGV of one event to each topic, or of @items: a topic and data each."""
         self.births += 1
         keys = [self.key("clock")]
         for topic in topics:
@@ -49,6 +50,11 @@ class Domain:
         values += [key_ttl if key else "", *(f"{self.prefix}:{topic}" for topic in topics)]
         for topic, text in items or ():
             values += [topics.index(topic) + 1, json.dumps({"data": text})]
+        return keys, values
+
+    def __call__(self, *topics, items=None, eval_as="EVAL", script=SCRIPT, **how):
+        """Publish; returns announced, duplicate, ids."""
+        keys, values = self.command(*topics, items=items, **how)
         announced, duplicate, *ids = self.client(eval_as, script, len(keys), *keys, *values).decode().split(" ")
         assert len(ids) == (len(items) if items else max(1, len(topics)))
         return announced == "1", duplicate == "1", ids
@@ -82,10 +88,13 @@ class Domain:
 
     def refused(self, words, *topics, **how):
         """A publish that is refused, and leaves everything as it was."""
+        self.nothing_happens(words, *self.command(*topics, **how))
+
+    def nothing_happens(self, words, keys, values):
         before = self.dump()
         with pytest.raises(RedisError, match=words):
-            self(*topics, **how)
-        assert self.dump() == before
+            self.client("EVAL", SCRIPT, len(keys), *keys, *values)
+        assert self.dump() == before, (keys, values)
 
 
 @pytest.fixture
@@ -556,14 +565,98 @@ def test_out_of_memory(own_domain, topics):
     own_domain.refused("OOM ", "a", items=[("a", "x"), ("a", "y")], key="k")
 
 
+# What no call of Redis takes for a number of ms or of entries, or takes and makes nonsense of.
+NO_NUMBERS = ["", "abc", "0", "-1", "-0", "007", "1.5", "1e3", "0x10", "inf", "nan", " 1", "1 ", "1\0", "9" * 16, "9" * 30]
+FORMS = {"one": ("a", None), "two": ("ab", None), "many": ("ab", [("a", "x"), ("b", "y"), ("a", "z")] * 5)}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("name", ["ttl", "history", "memory", "key_ttl"])
+def test_numbers_that_are_none(domain, name, is_new, form):
+    """Whatever a later call would refuse is refused before the first write, whichever client sent it."""
+    topics, items = FORMS[form]
+    if not is_new:
+        domain("a", "b", items=[(topic, "x") for topic in "ab"])
+    for number in NO_NUMBERS:
+        if name == "memory" and not is_new:
+            domain("a", memory=number)  # the domain keeps what it was born with
+        else:
+            domain.refused("^(ERR|SSETTL) ", *topics, items=items, key="k", **{name: number})
+    if name == "memory" and is_new:
+        for number in NO_NUMBERS:
+            domain.refused("^ERR ", memory=number)
+
+
+@pytest.mark.parametrize("memory", ["", "abc", "0", "-1", "inf", "nan", "9" * 16, "9" * 30])
+def test_an_absurd_memory_in_the_clock(domain, redis, memory):
+    """What somebody else wrote there, who may."""
+    domain("a", "b")
+    redis("DEL", domain.key("last:a"))
+    redis("HSET", domain.key("clock"), "memory", memory)
+    for topics in ("a", "ab"):
+        domain.refused(".", *topics, key="k")
+
+
+@pytest.mark.parametrize("field", ["ms", "seq"])
+@pytest.mark.parametrize("number", ["", "abc", "nan", "inf", "1e300", 2**53, 2**63 - 1, 2**64 - 1])
+def test_a_place_that_no_event_can_follow(domain, redis, field, number):
+    """Neither one event nor several, of which the second would have the id of the first."""
+    domain("a", "b")
+    redis("HSET", domain.key("clock"), "ms", 2**45, "seq", 0)
+    redis("HSET", domain.key("clock"), field, number)
+    for topics, items in FORMS.values():
+        domain.refused(".", *topics, items=items, key="k")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_key_that_stands_there_twice(domain, form, is_new):
+    """Each has a meaning of its own; one that had two would be overwritten by the second."""
+    topics, items = FORMS[form]
+    if not is_new:
+        domain("a", "b")
+    keys, values = domain.command(*topics, items=items, key="k")
+    for i in range(len(keys)):
+        for j in range(i):
+            domain.nothing_happens("twice|WRONGTYPE", [*keys[:i], keys[j], *keys[i + 1:]], values)
+    keys, values = domain.command(*topics, items=items)
+    for i in range(1, len(keys)):
+        domain.nothing_happens("twice|WRONGTYPE", [*keys[:i], keys[0], *keys[i + 1:]], values)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_too_many_or_too_few(domain, form, key, is_new):
+    """A call that is short of something, or has something more, is not understood."""
+    topics, items = FORMS[form]
+    if not is_new:
+        domain("a", "b")
+    keys, values = domain.command(*topics, items=items, key=key)
+    for i in range(len(keys)):
+        domain.nothing_happens(".", keys[:i] + keys[i + 1:], values)
+    domain.nothing_happens(".", [*keys, "more"], values)
+    for i in range(len(values)):
+        domain.nothing_happens(".", keys, values[:i] + values[i + 1:])
+    for i in range(7 + len(topics)):
+        domain.nothing_happens(".", keys, values[:i])
+    domain.nothing_happens(".", keys, [*values, "1"])
+
+
+@pytest.mark.parametrize("birth", ["", "a b", "a.b", "A", "ä", "a" * 17])
+def test_births_that_are_none(domain, birth):
+    """No id begins with it, so nobody could read one."""
+    for topics in ("", "a", "ab"):
+        keys, values = domain.command(*topics)
+        domain.nothing_happens("^ERR a birth", keys, [birth, *values[1:]])
+
+
 def test_many_events_that_are_none(domain):
     """A call that cannot be understood writes nothing."""
-    for values, history in (([], 1), ([2, "{}"], 1), ([0, "{}"], 1), (["x", "{}"], 1), (["1"], 1), ([1, "{}"], "many")):
-        before = domain.dump()
-        with pytest.raises(RedisError, match="^ERR"):
-            domain.client("EVAL", SCRIPT, 3, domain.key("clock"), domain.key("log:a"), domain.key("last:a"), "birth",
-                          "run1", WEEK, HOUR, history, "", "", f"{domain.prefix}:a", *values)
-        assert domain.dump() == before
+    keys, values = domain.command("a")
+    for items in ([], [2, "{}"], [0, "{}"], ["x", "{}"], ["1"], [1, "{}", 1], [1, "{}", 2, "{}"]):
+        domain.nothing_happens("^ERR", keys, [*values[:5], "", "", values[7], *items])
 
 
 def test_replica(own_domain, redis):
@@ -635,9 +728,58 @@ def test_noscript(own_domain):
     sha = own_domain.client("SCRIPT", "LOAD", SCRIPT).decode()
     own_domain.one("a", eval_as="EVALSHA", script=sha)
     own_domain.redis("SCRIPT", "FLUSH")
-    own_domain.refused("^NOSCRIPT", "a", eval_as="EVALSHA", script=sha)
+    with pytest.raises(RedisError, match="^NOSCRIPT"):
+        own_domain.one("a", eval_as="EVALSHA", script=sha)
     own_domain.one("a")
     own_domain.one("a", eval_as="EVALSHA", script=sha)
+
+
+@pytest.mark.parametrize("remedy", ["fix", "rewrite"])
+@pytest.mark.parametrize("torn_bytes", [0, 1, 12])
+@pytest.mark.parametrize("commands", [1, 2, 4, 5])
+def test_a_torn_file(tmp_path, remedy, commands, torn_bytes):
+    """What relay/DURABLE.md advises: a publish that a crash cut in two is not there, and its retry is there once."""
+    options = ["--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "no" if remedy == "fix" else "yes"]
+    redis = harness.Redis(tmp_path, *options)
+    try:
+        domain = Domain(redis, "sse")
+        kept = [domain.one("a"), domain.one("a")]
+        before = domain.dump()
+        domain.one("a", data="torn", key="k")
+        redis.stop()
+        file = max(tmp_path.glob("**/appendonly.aof*.incr.aof"), default=tmp_path / "appendonly.aof")
+        tear(file, commands, torn_bytes)
+        if remedy == "fix":
+            with pytest.raises(AssertionError, match="redis-check-aof --fix"):
+                redis.start()
+            manifest = max(tmp_path.glob("**/*.manifest"), default=file)
+            subprocess.run(["redis-check-aof", "--fix", manifest], input=b"y", check=True, capture_output=True)
+            redis.start()
+        else:
+            redis.start()
+            redis("BGREWRITEAOF")
+            harness.wait_until(lambda: b"aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0" in redis("INFO", "persistence"))
+        domain = Domain(redis, "sse")
+        assert domain.dump() == before
+        kept += [domain.one("a", data="torn", key="k"), domain.one("a")]
+        before = domain.dump()
+        for _ in range(2):
+            redis.stop()
+            redis.start()
+            domain = Domain(redis, "sse")
+            assert domain.dump() == before
+        assert ["%d-%d" % place(ident)[1:] for ident in kept] == [entry for entry, _ in domain.log("a")]
+    finally:
+        redis.stop()
+
+
+def tear(file, commands, torn_bytes):
+    """Cut the last MULTI of an append-only file behind so many of its commands and so many bytes of the next one."""
+    data = file.read_bytes()
+    multi = data.rindex(b"MULTI")
+    starts = [multi + m.start() for m in re.finditer(rb"\*\d+\r\n\$\d+\r\n[A-Z]+\r\n", data[multi:])]
+    assert len(starts) == 6  # the last one is EXEC
+    file.write_bytes(data[:starts[commands] + torn_bytes])
 
 
 def test_replicas_get_the_same(own_domain):
