@@ -195,6 +195,7 @@ static void on_tick(uv_timer_t *tick) {
     struct bus *bus = tick->data;
     wheel_advance(&bus->wheel, clock_mono_ms(), subscriptions_timer, bus);
     pages_expire(bus);
+    replay_put_off(bus);
 }
 
 /* ---- the thread ---- */

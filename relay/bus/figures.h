@@ -12,9 +12,10 @@ struct bus_figures {
     figure subscriber_lost; /* working connections lost */
     figure publisher_lost;
     figure reader_lost;
-    figure connect_failures; /* attempts that failed */
-    figure topics;           /* subscribed on Redis, lingering ones included */
-    figure topics_refused;   /* answers of Redis that forbid a topic's channel */
+    figure connect_failures;  /* attempts that failed */
+    figure topics;            /* subscribed on Redis, lingering ones included */
+    figure topics_refused;    /* answers of Redis that forbid a topic's channel */
+    figure topics_unreadable; /* times that a topic's keys became unreadable */
     figure events_live;
     figure events_durable;
     figure gaps; /* of durable topics, filled from their logs */

@@ -156,6 +156,8 @@ static void synced(struct bus_subscription *s) {
     }
     s->history = HISTORY_SYNCED;
     s->doubted = false; /* whatever was put aside came before the log was read */
+    if (s->unreadable != 0)
+        subscriptions_tell_gap_to_all(s, 0); /* replays that need its ring alone go on */
     s->bus->replays_due = true;
     clock_advance(s->bus, &s->ring.top);
     while (s->pending != NULL && s->history == HISTORY_SYNCED) {
@@ -257,6 +259,9 @@ static void on_newest(void *arg, int status, const struct redisReply *reply) {
 }
 
 static void on_last(void *arg, int status, const struct redisReply *reply) {
+    if (((struct history_read *)arg)->subscription != NULL)
+        unreadable_answered(((struct history_read *)arg)->subscription, TOPIC_KEY_LAST, status,
+                            reply);
     struct bus_subscription *s = read_done(arg, status);
     struct event_id last;
     if (s == NULL)
@@ -300,6 +305,17 @@ void history_begin(struct bus_subscription *s) {
     read_last(s);
 }
 
+static void on_asked_again(void *arg, int status, const struct redisReply *reply) {
+    log_read_done(arg, status, reply);
+}
+
+/* Whether the log can be read again. */
+static void ask_log_again(struct bus_subscription *s) {
+    struct history_read *read = read_new(s);
+    if (log_read(s->bus, s, true, NULL, NULL, 1, on_asked_again, read) != RELAY_OK)
+        read_done(read, RELAY_ECONN);
+}
+
 void history_resume(struct bus *bus) {
     if (!bus->domain.known) {
         clock_read(bus);
@@ -310,6 +326,12 @@ void history_resume(struct bus *bus) {
             history_begin(s);
 }
 
+static void ask_logs_again(struct bus *bus) {
+    for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next)
+        if (s->unreadable != 0 && s->history == HISTORY_SYNCED && s->read == NULL)
+            ask_log_again(s);
+}
+
 /* A read that Redis refused (it was loading, say) is asked for by nobody else. */
 void history_watch(struct bus *bus) {
     bool under_way = bus->domain.reads_sent != bus->domain.reads_done;
@@ -317,6 +339,7 @@ void history_watch(struct bus *bus) {
         (!bus->domain.known && under_way))
         return;
     history_resume(bus);
+    ask_logs_again(bus);
     bus->replays_due = true;
 }
 

@@ -34,6 +34,9 @@ enum bus_topic_state {
     BUS_TOPIC_REFUSED /* Redis forbids its channel; asked for again later */
 };
 
+/* The keys of a topic that are read; bits. */
+enum topic_key { TOPIC_KEY_LAST = 1, TOPIC_KEY_LOG = 2 };
+
 /* How much the bus knows of a topic's durable events. */
 enum history_state {
     HISTORY_UNKNOWN, /* nothing may be said; to be read once the topic is confirmed and the clock
@@ -69,6 +72,7 @@ struct bus_subscription {
     bool reaches_back;               /* the log holds nothing at or below the ring's floor */
     struct log_page *pages;          /* read, or being read, further back than the ring */
     size_t log_entries;              /* that fit in a reply, as far as is known; 0: nothing is */
+    unsigned unreadable;             /* bit set of enum topic_key: Redis refuses to read them */
     uint64_t log_refused_ms;         /* when Redis refused to read the log, loop time; 0: never */
     uint64_t clock_doubted_ms;       /* when it was asked whether the clock is older than the log */
     struct history_read *read;       /* under way for this topic; NULL: none */
@@ -151,6 +155,7 @@ struct bus {
     struct log_limit malformed_log;
     struct log_limit overflow_log;
     struct log_limit refused_log;
+    struct log_limit unreadable_log;
     struct {
         bool has_been_up;         /* all connections were ready once */
         bool lasts;               /* at least one is not, and it was told */
@@ -225,6 +230,10 @@ int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,
              const struct event_id *from, const struct event_id *to, size_t count,
              redis_reply_cb cb, void *arg);
 
+/* unreadable.c: to be told of each answer about a key of a topic */
+void unreadable_answered(struct bus_subscription *s, enum topic_key key, int status,
+                         const redisReply *reply);
+
 /* pages.c */
 struct page_entry {
     struct event_id id;
@@ -271,6 +280,7 @@ void pages_expire(struct bus *bus); /* those that nobody held for a while */
 /* replay.c */
 void replay_request(struct bus *bus, struct bus_replay *r); /* takes it over */
 void replay_serve(struct bus *bus);                         /* whoever can be answered now */
+void replay_put_off(struct bus *bus);                       /* whoever has waited for too long */
 void replay_restart(struct bus *bus); /* the clock may be another one: place all anew */
 void replay_free_all(struct bus *bus);
 

@@ -105,6 +105,7 @@ static size_t json_bytes(const redisReply *entry) {
 }
 
 void log_answered(struct bus_subscription *s, int status, const redisReply *reply) {
+    unreadable_answered(s, TOPIC_KEY_LOG, status, reply);
     if (status == RELAY_EREMOTE) {
         s->log_refused_ms = uv_now(&s->bus->loop);
     } else if (reply == NULL) { /* it may have been too large a reply that ended the connection */
