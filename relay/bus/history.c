@@ -62,9 +62,9 @@ static struct bus_subscription *read_done(void *arg, int status) {
 
 /* The same for entries of a log. */
 static struct bus_subscription *log_read_done(void *arg, int status, const redisReply *reply) {
-    struct bus_subscription *s = ((struct history_read *)arg)->subscription;
-    if (s != NULL)
-        log_answered(s, status, reply);
+    const struct history_read *read = arg;
+    if (read->subscription != NULL)
+        log_answered(read->subscription, status, reply, read->count);
     return read_done(arg, status);
 }
 
@@ -115,6 +115,7 @@ static void add(struct bus_subscription *s, const struct event_id *id, const str
     if (id_compare(prev, &s->ring.top) != 0)
         restart_ring(s, prev);
     size_t before = s->ring.bytes;
+    log_note_size(s, len);
     ring_append(&s->ring, id, prev, message, len, frame, s->forms);
     ring_account(s, before);
     history_keep_within(s);
@@ -312,7 +313,8 @@ static void on_asked_again(void *arg, int status, const struct redisReply *reply
 /* Whether the log can be read again. */
 static void ask_log_again(struct bus_subscription *s) {
     struct history_read *read = read_new(s);
-    if (log_read(s->bus, s, true, NULL, NULL, 1, on_asked_again, read) != RELAY_OK)
+    read->count = 1;
+    if (log_read(s->bus, s, true, NULL, NULL, read->count, on_asked_again, read) != RELAY_OK)
         read_done(read, RELAY_ECONN);
 }
 

@@ -72,6 +72,7 @@ struct bus_subscription {
     bool reaches_back;               /* the log holds nothing at or below the ring's floor */
     struct log_page *pages;          /* read, or being read, further back than the ring */
     size_t log_entries;              /* that fit in a reply, as far as is known; 0: nothing is */
+    size_t log_largest;              /* bytes of its largest event, as far as is known */
     unsigned unreadable;             /* bit set of enum topic_key: Redis refuses to read them */
     uint64_t log_refused_ms;         /* when Redis refused to read the log, loop time; 0: never */
     uint64_t clock_doubted_ms;       /* when it was asked whether the clock is older than the log */
@@ -222,8 +223,9 @@ bool log_entry_place(const redisReply *reply, struct event_id *out); /* ms and s
 void log_entry_message(const struct log_entry *e, struct buf *out); /* as it stood on the channel */
 /* How many to ask for, at most @most, so that the reply is not too large. */
 size_t log_count(const struct bus_subscription *s, size_t most);
-/* To be told of each answer to log_read(). */
-void log_answered(struct bus_subscription *s, int status, const redisReply *reply);
+/* To be told of each answer to log_read(), and for how many entries it asked. */
+void log_answered(struct bus_subscription *s, int status, const redisReply *reply, size_t count);
+void log_note_size(struct bus_subscription *s, size_t bytes); /* of an event of the log */
 /* Entries behind @from up to @to (backwards: from @to down, @from is not used). @to may be NULL: to
  * the end. RELAY_EAGAIN also for a second after Redis refused. */
 int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,

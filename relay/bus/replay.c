@@ -367,7 +367,7 @@ static void on_latest(void *arg, int status, const struct redisReply *reply) {
     }
     struct bus_subscription *s = subscriptions_find_topic(w->bus, l->topic, strlen(l->topic));
     if (s != NULL)
-        log_answered(s, status, reply);
+        log_answered(s, status, reply, l->count);
     w->failed = w->failed || status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY;
     if (!w->failed && take_latest(l, reply, &last)) {
         last = right_before(last);
