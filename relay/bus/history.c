@@ -450,6 +450,30 @@ bool history_event(struct bus_subscription *s, const struct envelope *envelope,
 
 /* ---- backwards ---- */
 
+/* Add what stands below the floor in the log. Returns false where that is not there: it was trimmed
+ * in between, or is of another birth. */
+static bool prepend(struct bus_subscription *s, const redisReply *entry, bool *full) {
+    const struct bus_options *o = &s->bus->options;
+    struct log_entry e;
+    if (log_entry_is_older(&s->bus->domain, entry))
+        return false;
+    if (!log_entry_known(&s->bus->domain, entry, &e))
+        return true;
+    if (id_compare(&e.id, &s->ring.floor) != 0)
+        return false;
+    *full = s->ring.bytes >= o->ring_topic_bytes * 3 / 4 ||
+            s->bus->ring_bytes >= o->ring_node_bytes * 3 / 4;
+    if (*full)
+        return true;
+    struct buf message = BUF_INIT;
+    size_t before = s->ring.bytes;
+    log_entry_message(&e, &message);
+    ring_prepend(&s->ring, &e.id, &e.prev, message.data, message.len);
+    ring_account(s, before);
+    buf_fini(&message);
+    return true;
+}
+
 static void on_older(void *arg, int status, const struct redisReply *reply) {
     const struct event_id floor = ((struct history_read *)arg)->floor;
     const size_t count = ((struct history_read *)arg)->count;
@@ -461,27 +485,13 @@ static void on_older(void *arg, int status, const struct redisReply *reply) {
         s->bus->replays_due = true;
         return;
     }
-    struct buf message = BUF_INIT;
-    const struct bus_options *o = &s->bus->options;
+    size_t len = s->ring.len;
     bool full = false, linked = true;
-    for (size_t i = 0; i < reply->elements; i++) {
-        struct log_entry e;
-        linked = log_entry_parse(&s->bus->domain, reply->element[i], &e) &&
-                 id_compare(&e.id, &s->ring.floor) == 0;
-        if (!linked) /* trimmed in between, or of another birth */
-            break;
-        full = s->ring.bytes >= o->ring_topic_bytes * 3 / 4 ||
-               s->bus->ring_bytes >= o->ring_node_bytes * 3 / 4;
-        if (full)
-            break;
-        size_t before = s->ring.bytes;
-        log_entry_message(&e, &message);
-        ring_prepend(&s->ring, &e.id, &e.prev, message.data, message.len);
-        ring_account(s, before);
-    }
-    buf_fini(&message);
+    for (size_t i = 0; i < reply->elements && linked && !full; i++)
+        linked = prepend(s, reply->element[i], &full);
     s->reaches_back = !full && (!linked || reply->elements < count);
-    s->extended = full || s->reaches_back;
+    s->extended =
+        full || s->reaches_back || s->ring.len == len; /* nothing of ours: pages pass that */
     s->bus->replays_due = true;
 }
 

@@ -219,7 +219,11 @@ struct log_entry {
     size_t json_len;
 };
 bool log_entry_parse(const struct domain *d, const redisReply *reply, struct log_entry *out);
+/* The same, and of an epoch that the clock knows. What is not is an entry of nobody's: skip it. */
+bool log_entry_known(const struct domain *d, const redisReply *reply, struct log_entry *out);
 bool log_entry_place(const redisReply *reply, struct event_id *out); /* ms and seq, nothing else */
+/* Of a clock before ours, and so is all that is older. */
+bool log_entry_is_older(const struct domain *d, const redisReply *reply);
 void log_entry_message(const struct log_entry *e, struct buf *out); /* as it stood on the channel */
 /* How many to ask for, at most @most, so that the reply is not too large. */
 size_t log_count(const struct bus_subscription *s, size_t most);

@@ -78,6 +78,15 @@ bool log_entry_place(const redisReply *reply, struct event_id *out) {
            parse_place(reply->element[0], out);
 }
 
+bool log_entry_known(const struct domain *d, const redisReply *reply, struct log_entry *out) {
+    return log_entry_parse(d, reply, out) && out->id.epoch <= d->position.epoch;
+}
+
+bool log_entry_is_older(const struct domain *d, const redisReply *reply) {
+    struct event_id place = domain_zero(d);
+    return log_entry_place(reply, &place) && !domain_bore(d, &place);
+}
+
 void log_entry_message(const struct log_entry *e, struct buf *out) {
     buf_reset(out);
     buf_puts(out, "sse1 ");

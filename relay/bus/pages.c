@@ -122,9 +122,10 @@ static void take_entries(struct log_page *p, const redisReply *reply) {
     p->cap = reply->elements;
     p->entries = mem_zalloc((p->cap + 1) * sizeof(*p->entries));
     for (; taken < reply->elements && !is_full(p); taken++) {
-        if (!log_entry_parse(d, reply->element[taken], &e) || id_compare(&e.id, &p->from) <= 0)
+        const struct event_id *last = p->len > 0 ? &p->entries[p->len - 1].id : &p->from;
+        if (!log_entry_known(d, reply->element[taken], &e) || id_compare(&e.id, last) <= 0)
             continue;
-        if (p->len > 0 && id_compare(&e.prev, &p->entries[p->len - 1].id) > 0)
+        if (p->len > 0 && id_compare(&e.prev, last) > 0)
             break;
         if (p->len == 0)
             p->linked_to = e.prev;

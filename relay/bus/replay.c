@@ -346,14 +346,19 @@ static void read_latest(struct latest *l, const struct event_id *to) {
 /* Note the ids. Returns whether there are more to be read, below *@last. */
 static bool take_latest(struct latest *l, const redisReply *reply, struct event_id *last) {
     struct waiting *w = l->waiting;
+    const struct domain *d = &w->bus->domain;
     struct log_entry e;
     w->found = mem_realloc(w->found, (w->found_len + reply->elements + 1) * sizeof(*w->found));
     for (size_t i = 0; i < reply->elements; i++) {
-        if (!log_entry_parse(&w->bus->domain, reply->element[i], &e))
-            return false; /* of a clock before this one, as all that is older */
-        w->found[w->found_len++] = *last = e.id;
+        if (log_entry_is_older(d, reply->element[i]))
+            return false;
+        if (!log_entry_place(reply->element[i], last))
+            return false;
+        if (log_entry_known(d, reply->element[i], &e)) {
+            w->found[w->found_len++] = e.id;
+            l->left--;
+        }
     }
-    l->left -= reply->elements < l->left ? reply->elements : l->left;
     return l->left > 0 && reply->elements == l->count;
 }
 

@@ -160,6 +160,46 @@ static void test_a_hole_in_the_log_is_told(void **state) {
 }
 
 /* The log begins with a whole page of events of a clock before this one. */
+/* Whoever else writes to a log: entries that are no events of this clock are passed over. */
+static void replay_among_foreign(const struct bus_world_options *options, unsigned events,
+                                 unsigned last) {
+    static const char *const forged[] = {"e {\"data\":\"forged\"} p 0 g 99", "x y",
+                                         "e {\"data\":\"forged\"} p 0 g x"};
+    struct bus_world w;
+    struct bus_reader r;
+    bus_world_start(&w, options);
+    publish(&w, "t", 0, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        struct event_id id = publish(&w, "t", 1 + i * events, 1 + (i + 1) * events);
+        redis_do(&w, "XADD sse:{0}:log:t %llu-%llu %s", (unsigned long long)id.ms,
+                 (unsigned long long)id.seq + 1, forged[i]);
+        usleep(2000); /* the clock passes it */
+    }
+    publish(&w, "t", 1 + 3 * events, 2 + 4 * events);
+    until_ready(&w, true);
+    struct cursor_request start = {.kind = CURSOR_LAST, .last = last};
+    reader_start(&r, &w, 0, "t", &start, SLICE_BYTES);
+    r.next[0] = 2 + 4 * events - last;
+    r.any[0] = false;
+    reader_until_live(&r);
+    assert_int_equal(r.next[0], 2 + 4 * events);
+    assert_int_equal(r.events, last);
+    assert_int_equal(r.resets[0], 0);
+    reader_stop(&r);
+    bus_world_stop(&w);
+}
+
+static void test_entries_of_nobody_in_pages(void **state) {
+    (void)state;
+    replay_among_foreign(&tiny, 700, 4 * 700);
+}
+
+static void test_entries_of_nobody_in_rings(void **state) {
+    static const struct bus_world_options roomy = {.linger_ms = HOUR_MS};
+    (void)state;
+    replay_among_foreign(&roomy, 30, 4 * 30);
+}
+
 static void test_events_of_a_clock_before_are_passed(void **state) {
     struct bus_world w;
     struct bus_reader r;
@@ -214,6 +254,8 @@ int main(void) {
         cmocka_unit_test(test_large_events_among_small_ones),
         cmocka_unit_test(test_a_hole_in_the_log_is_told),
         cmocka_unit_test(test_a_log_of_large_events),
+        cmocka_unit_test(test_entries_of_nobody_in_pages),
+        cmocka_unit_test(test_entries_of_nobody_in_rings),
         cmocka_unit_test(test_events_of_a_clock_before_are_passed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
