@@ -108,6 +108,8 @@ static void on_reader_down(void *arg, bool was_ready, int status, const char *wh
     (void)status;
     gone(bus, "reader", was_ready, why, &bus->figures->reader_connected,
          &bus->figures->reader_lost);
+    if (was_ready)
+        figure_set(&bus->figures->reader_lost_ms, clock_mono_ms());
 }
 
 static void nothing_more(void *arg) {

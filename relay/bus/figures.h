@@ -24,9 +24,10 @@ struct bus_figures {
     figure events_dropped; /* not queued for a worker: its queue was full */
     figure published;      /* answers to publishes */
     figure publish_failed;
-    figure probe_us;    /* round trip of the last probe */
-    figure probe_ok_ms; /* when one came back last, on the monotonic clock; 0: never */
-    figure probe_lost;  /* probes that did not come back in time */
+    figure probe_us;       /* round trip of the last probe */
+    figure probe_ok_ms;    /* when one came back last, on the monotonic clock; 0: never */
+    figure reader_lost_ms; /* when the reading connection was lost last, as probe_ok_ms */
+    figure probe_lost;     /* probes that did not come back in time */
 };
 
 #endif

@@ -63,6 +63,7 @@ struct bus_subscription {
     struct bus *bus;
     struct bus_subscription *prev, *next; /* in bus->wanted, while WANTED */
     struct wheel_entry timer; /* nobody wants it: the end of its linger; REFUSED: ask again */
+    struct batch *batch;      /* the SUBSCRIBE that it is in, while ASKED and under way */
     bool alone;               /* was in a batch that was refused: asked for by itself */
     unsigned refusals;        /* of it alone, in a row */
     enum history_state history;
