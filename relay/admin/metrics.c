@@ -151,6 +151,9 @@ static void write_redis(const struct bus_figures *b, struct buf *out) {
     single(out, "topics_refused_total", "counter",
            "Answers of Redis that forbid a topic's channel to the relay's user.",
            figure_get(&b->topics_refused));
+    single(out, "topics_unreadable_total", "counter",
+           "Times that Redis began to refuse to read a topic's keys.",
+           figure_get(&b->topics_unreadable));
     head(out, "events_received_total", "counter",
          "Messages received from Redis on topics, by kind.");
     labelled(out, "events_received_total", "kind", "live", figure_get(&b->events_live));

@@ -108,6 +108,8 @@ static void on_reader_down(void *arg, bool was_ready, int status, const char *wh
     (void)status;
     gone(bus, "reader", was_ready, why, &bus->figures->reader_connected,
          &bus->figures->reader_lost);
+    if (was_ready)
+        figure_set(&bus->figures->reader_lost_ms, clock_mono_ms());
 }
 
 static void nothing_more(void *arg) {
@@ -195,6 +197,7 @@ static void on_tick(uv_timer_t *tick) {
     struct bus *bus = tick->data;
     wheel_advance(&bus->wheel, clock_mono_ms(), subscriptions_timer, bus);
     pages_expire(bus);
+    replay_put_off(bus);
 }
 
 /* ---- the thread ---- */

@@ -12,9 +12,10 @@ struct bus_figures {
     figure subscriber_lost; /* working connections lost */
     figure publisher_lost;
     figure reader_lost;
-    figure connect_failures; /* attempts that failed */
-    figure topics;           /* subscribed on Redis, lingering ones included */
-    figure topics_refused;   /* answers of Redis that forbid a topic's channel */
+    figure connect_failures;  /* attempts that failed */
+    figure topics;            /* subscribed on Redis, lingering ones included */
+    figure topics_refused;    /* answers of Redis that forbid a topic's channel */
+    figure topics_unreadable; /* times that a topic's keys became unreadable */
     figure events_live;
     figure events_durable;
     figure gaps; /* of durable topics, filled from their logs */
@@ -23,9 +24,10 @@ struct bus_figures {
     figure events_dropped; /* not queued for a worker: its queue was full */
     figure published;      /* answers to publishes */
     figure publish_failed;
-    figure probe_us;    /* round trip of the last probe */
-    figure probe_ok_ms; /* when one came back last, on the monotonic clock; 0: never */
-    figure probe_lost;  /* probes that did not come back in time */
+    figure probe_us;       /* round trip of the last probe */
+    figure probe_ok_ms;    /* when one came back last, on the monotonic clock; 0: never */
+    figure reader_lost_ms; /* when the reading connection was lost last, as probe_ok_ms */
+    figure probe_lost;     /* probes that did not come back in time */
 };
 
 #endif

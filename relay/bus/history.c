@@ -62,9 +62,9 @@ static struct bus_subscription *read_done(void *arg, int status) {
 
 /* The same for entries of a log. */
 static struct bus_subscription *log_read_done(void *arg, int status, const redisReply *reply) {
-    struct bus_subscription *s = ((struct history_read *)arg)->subscription;
-    if (s != NULL)
-        log_answered(s, status, reply);
+    const struct history_read *read = arg;
+    if (read->subscription != NULL)
+        log_answered(read->subscription, status, reply, read->count);
     return read_done(arg, status);
 }
 
@@ -115,6 +115,7 @@ static void add(struct bus_subscription *s, const struct event_id *id, const str
     if (id_compare(prev, &s->ring.top) != 0)
         restart_ring(s, prev);
     size_t before = s->ring.bytes;
+    log_note_size(s, len);
     ring_append(&s->ring, id, prev, message, len, frame, s->forms);
     ring_account(s, before);
     history_keep_within(s);
@@ -156,6 +157,8 @@ static void synced(struct bus_subscription *s) {
     }
     s->history = HISTORY_SYNCED;
     s->doubted = false; /* whatever was put aside came before the log was read */
+    if (s->unreadable != 0)
+        subscriptions_tell_gap_to_all(s, 0); /* replays that need its ring alone go on */
     s->bus->replays_due = true;
     clock_advance(s->bus, &s->ring.top);
     while (s->pending != NULL && s->history == HISTORY_SYNCED) {
@@ -257,6 +260,9 @@ static void on_newest(void *arg, int status, const struct redisReply *reply) {
 }
 
 static void on_last(void *arg, int status, const struct redisReply *reply) {
+    if (((struct history_read *)arg)->subscription != NULL)
+        unreadable_answered(((struct history_read *)arg)->subscription, TOPIC_KEY_LAST, status,
+                            reply);
     struct bus_subscription *s = read_done(arg, status);
     struct event_id last;
     if (s == NULL)
@@ -300,6 +306,18 @@ void history_begin(struct bus_subscription *s) {
     read_last(s);
 }
 
+static void on_asked_again(void *arg, int status, const struct redisReply *reply) {
+    log_read_done(arg, status, reply);
+}
+
+/* Whether the log can be read again. */
+static void ask_log_again(struct bus_subscription *s) {
+    struct history_read *read = read_new(s);
+    read->count = 1;
+    if (log_read(s->bus, s, true, NULL, NULL, read->count, on_asked_again, read) != RELAY_OK)
+        read_done(read, RELAY_ECONN);
+}
+
 void history_resume(struct bus *bus) {
     if (!bus->domain.known) {
         clock_read(bus);
@@ -310,6 +328,12 @@ void history_resume(struct bus *bus) {
             history_begin(s);
 }
 
+static void ask_logs_again(struct bus *bus) {
+    for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next)
+        if (s->unreadable != 0 && s->history == HISTORY_SYNCED && s->read == NULL)
+            ask_log_again(s);
+}
+
 /* A read that Redis refused (it was loading, say) is asked for by nobody else. */
 void history_watch(struct bus *bus) {
     bool under_way = bus->domain.reads_sent != bus->domain.reads_done;
@@ -317,6 +341,7 @@ void history_watch(struct bus *bus) {
         (!bus->domain.known && under_way))
         return;
     history_resume(bus);
+    ask_logs_again(bus);
     bus->replays_due = true;
 }
 
@@ -425,6 +450,30 @@ bool history_event(struct bus_subscription *s, const struct envelope *envelope,
 
 /* ---- backwards ---- */
 
+/* Add what stands below the floor in the log. Returns false where that is not there: it was trimmed
+ * in between, or is of another birth. */
+static bool prepend(struct bus_subscription *s, const redisReply *entry, bool *full) {
+    const struct bus_options *o = &s->bus->options;
+    struct log_entry e;
+    if (log_entry_is_older(&s->bus->domain, entry))
+        return false;
+    if (!log_entry_known(&s->bus->domain, entry, &e))
+        return true;
+    if (id_compare(&e.id, &s->ring.floor) != 0)
+        return false;
+    *full = s->ring.bytes >= o->ring_topic_bytes * 3 / 4 ||
+            s->bus->ring_bytes >= o->ring_node_bytes * 3 / 4;
+    if (*full)
+        return true;
+    struct buf message = BUF_INIT;
+    size_t before = s->ring.bytes;
+    log_entry_message(&e, &message);
+    ring_prepend(&s->ring, &e.id, &e.prev, message.data, message.len);
+    ring_account(s, before);
+    buf_fini(&message);
+    return true;
+}
+
 static void on_older(void *arg, int status, const struct redisReply *reply) {
     const struct event_id floor = ((struct history_read *)arg)->floor;
     const size_t count = ((struct history_read *)arg)->count;
@@ -436,27 +485,13 @@ static void on_older(void *arg, int status, const struct redisReply *reply) {
         s->bus->replays_due = true;
         return;
     }
-    struct buf message = BUF_INIT;
-    const struct bus_options *o = &s->bus->options;
+    size_t len = s->ring.len;
     bool full = false, linked = true;
-    for (size_t i = 0; i < reply->elements; i++) {
-        struct log_entry e;
-        linked = log_entry_parse(&s->bus->domain, reply->element[i], &e) &&
-                 id_compare(&e.id, &s->ring.floor) == 0;
-        if (!linked) /* trimmed in between, or of another birth */
-            break;
-        full = s->ring.bytes >= o->ring_topic_bytes * 3 / 4 ||
-               s->bus->ring_bytes >= o->ring_node_bytes * 3 / 4;
-        if (full)
-            break;
-        size_t before = s->ring.bytes;
-        log_entry_message(&e, &message);
-        ring_prepend(&s->ring, &e.id, &e.prev, message.data, message.len);
-        ring_account(s, before);
-    }
-    buf_fini(&message);
+    for (size_t i = 0; i < reply->elements && linked && !full; i++)
+        linked = prepend(s, reply->element[i], &full);
     s->reaches_back = !full && (!linked || reply->elements < count);
-    s->extended = full || s->reaches_back;
+    s->extended =
+        full || s->reaches_back || s->ring.len == len; /* nothing of ours: pages pass that */
     s->bus->replays_due = true;
 }
 

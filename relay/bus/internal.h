@@ -34,6 +34,9 @@ enum bus_topic_state {
     BUS_TOPIC_REFUSED /* Redis forbids its channel; asked for again later */
 };
 
+/* The keys of a topic that are read; bits. */
+enum topic_key { TOPIC_KEY_LAST = 1, TOPIC_KEY_LOG = 2 };
+
 /* How much the bus knows of a topic's durable events. */
 enum history_state {
     HISTORY_UNKNOWN, /* nothing may be said; to be read once the topic is confirmed and the clock
@@ -60,6 +63,7 @@ struct bus_subscription {
     struct bus *bus;
     struct bus_subscription *prev, *next; /* in bus->wanted, while WANTED */
     struct wheel_entry timer; /* nobody wants it: the end of its linger; REFUSED: ask again */
+    struct batch *batch;      /* the SUBSCRIBE that it is in, while ASKED and under way */
     bool alone;               /* was in a batch that was refused: asked for by itself */
     unsigned refusals;        /* of it alone, in a row */
     enum history_state history;
@@ -69,6 +73,8 @@ struct bus_subscription {
     bool reaches_back;               /* the log holds nothing at or below the ring's floor */
     struct log_page *pages;          /* read, or being read, further back than the ring */
     size_t log_entries;              /* that fit in a reply, as far as is known; 0: nothing is */
+    size_t log_largest;              /* bytes of its largest event, as far as is known */
+    unsigned unreadable;             /* bit set of enum topic_key: Redis refuses to read them */
     uint64_t log_refused_ms;         /* when Redis refused to read the log, loop time; 0: never */
     uint64_t clock_doubted_ms;       /* when it was asked whether the clock is older than the log */
     struct history_read *read;       /* under way for this topic; NULL: none */
@@ -151,6 +157,7 @@ struct bus {
     struct log_limit malformed_log;
     struct log_limit overflow_log;
     struct log_limit refused_log;
+    struct log_limit unreadable_log;
     struct {
         bool has_been_up;         /* all connections were ready once */
         bool lasts;               /* at least one is not, and it was told */
@@ -213,17 +220,26 @@ struct log_entry {
     size_t json_len;
 };
 bool log_entry_parse(const struct domain *d, const redisReply *reply, struct log_entry *out);
+/* The same, and of an epoch that the clock knows. What is not is an entry of nobody's: skip it. */
+bool log_entry_known(const struct domain *d, const redisReply *reply, struct log_entry *out);
 bool log_entry_place(const redisReply *reply, struct event_id *out); /* ms and seq, nothing else */
+/* Of a clock before ours, and so is all that is older. */
+bool log_entry_is_older(const struct domain *d, const redisReply *reply);
 void log_entry_message(const struct log_entry *e, struct buf *out); /* as it stood on the channel */
 /* How many to ask for, at most @most, so that the reply is not too large. */
 size_t log_count(const struct bus_subscription *s, size_t most);
-/* To be told of each answer to log_read(). */
-void log_answered(struct bus_subscription *s, int status, const redisReply *reply);
+/* To be told of each answer to log_read(), and for how many entries it asked. */
+void log_answered(struct bus_subscription *s, int status, const redisReply *reply, size_t count);
+void log_note_size(struct bus_subscription *s, size_t bytes); /* of an event of the log */
 /* Entries behind @from up to @to (backwards: from @to down, @from is not used). @to may be NULL: to
  * the end. RELAY_EAGAIN also for a second after Redis refused. */
 int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,
              const struct event_id *from, const struct event_id *to, size_t count,
              redis_reply_cb cb, void *arg);
+
+/* unreadable.c: to be told of each answer about a key of a topic */
+void unreadable_answered(struct bus_subscription *s, enum topic_key key, int status,
+                         const redisReply *reply);
 
 /* pages.c */
 struct page_entry {
@@ -271,6 +287,7 @@ void pages_expire(struct bus *bus); /* those that nobody held for a while */
 /* replay.c */
 void replay_request(struct bus *bus, struct bus_replay *r); /* takes it over */
 void replay_serve(struct bus *bus);                         /* whoever can be answered now */
+void replay_put_off(struct bus *bus);                       /* whoever has waited for too long */
 void replay_restart(struct bus *bus); /* the clock may be another one: place all anew */
 void replay_free_all(struct bus *bus);
 

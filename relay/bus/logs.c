@@ -7,15 +7,17 @@
 
 #include "relay/base/err.h"
 #include "relay/bus/internal.h"
+#include "relay/redis/parser.h"
 #include "relay/wire/names.h"
 
 /* XRANGE takes a number of entries, and a reply is bounded in bytes: how many entries fit is
- * learned of each log from what it gave last. */
+ * learned of each log from what it gave last, and from the largest that is known. */
 enum {
     ENTRIES_FIRST = 100,
-    REPLY_BYTES = 1024 * 1024, /* of their JSON, about */
-    ENTRY_BYTES = 64,          /* of the rest of one, about */
-    REFUSED_MS = 1000          /* Redis refused to read a log: when it is asked again */
+    REPLY_BYTES = 1024 * 1024,      /* of their JSON, about */
+    WORST_BYTES = 16 * 1024 * 1024, /* where each were as large as the largest */
+    ENTRY_BYTES = 64,               /* of the rest of one, about */
+    REFUSED_MS = 1000               /* Redis refused to read a log: when it is asked again */
 };
 
 static bool parse_decimal(const char *text, size_t len, uint64_t *out) {
@@ -76,6 +78,15 @@ bool log_entry_place(const redisReply *reply, struct event_id *out) {
            parse_place(reply->element[0], out);
 }
 
+bool log_entry_known(const struct domain *d, const redisReply *reply, struct log_entry *out) {
+    return log_entry_parse(d, reply, out) && out->id.epoch <= d->position.epoch;
+}
+
+bool log_entry_is_older(const struct domain *d, const redisReply *reply) {
+    struct event_id place = domain_zero(d);
+    return log_entry_place(reply, &place) && !domain_bore(d, &place);
+}
+
 void log_entry_message(const struct log_entry *e, struct buf *out) {
     buf_reset(out);
     buf_puts(out, "sse1 ");
@@ -91,7 +102,15 @@ void log_entry_message(const struct log_entry *e, struct buf *out) {
 
 size_t log_count(const struct bus_subscription *s, size_t most) {
     size_t count = s->log_entries > 0 ? s->log_entries : ENTRIES_FIRST;
+    size_t worst = s->log_largest > 0 ? WORST_BYTES / s->log_largest + 1 : most;
+    if (worst < most)
+        most = worst;
     return count < most ? count : most;
+}
+
+void log_note_size(struct bus_subscription *s, size_t bytes) {
+    if (bytes > s->log_largest)
+        s->log_largest = bytes;
 }
 
 static size_t json_bytes(const redisReply *entry) {
@@ -104,21 +123,30 @@ static size_t json_bytes(const redisReply *entry) {
     return bytes;
 }
 
-void log_answered(struct bus_subscription *s, int status, const redisReply *reply) {
-    if (status == RELAY_EREMOTE) {
-        s->log_refused_ms = uv_now(&s->bus->loop);
-    } else if (reply == NULL) { /* it may have been too large a reply that ended the connection */
-        s->log_entries = log_count(s, SIZE_MAX) / 10 + 1;
-    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0) {
-        size_t bytes = reply->elements * ENTRY_BYTES;
-        for (size_t i = 0; i < reply->elements; i++)
-            bytes += json_bytes(reply->element[i]);
-        size_t fit = REPLY_BYTES / (bytes / reply->elements) + 1;
-        size_t grown = 4 * reply->elements; /* a few small ones say little of the others */
-        size_t most = log_count(s, SIZE_MAX);
-        most = grown > most ? grown : most;
-        s->log_entries = fit < most ? fit : most;
+static void learn(struct bus_subscription *s, const redisReply *reply) {
+    size_t bytes = reply->elements * ENTRY_BYTES;
+    for (size_t i = 0; i < reply->elements; i++) {
+        size_t json = json_bytes(reply->element[i]);
+        log_note_size(s, json);
+        bytes += json;
     }
+    size_t fit = REPLY_BYTES / (bytes / reply->elements) + 1;
+    size_t grown = 4 * reply->elements; /* a few small ones say little of the others */
+    size_t most = log_count(s, SIZE_MAX);
+    most = grown > most ? grown : most;
+    s->log_entries = fit < most ? fit : most;
+}
+
+void log_answered(struct bus_subscription *s, int status, const redisReply *reply, size_t count) {
+    unreadable_answered(s, TOPIC_KEY_LOG, status, reply);
+    if (status == RELAY_EREMOTE)
+        s->log_refused_ms = uv_now(&s->bus->loop);
+    else if (status == RELAY_EOVERFLOW) /* this one was too large, or one before it */
+        log_note_size(s, REDIS_PARSER_LIMIT_BYTES / count);
+    else if (reply == NULL) /* it took too long, perhaps */
+        s->log_entries = log_count(s, SIZE_MAX) / 10 + 1;
+    else if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)
+        learn(s, reply);
 }
 
 int log_read(struct bus *bus, const struct bus_subscription *s, bool backwards,

@@ -63,8 +63,9 @@ struct bus_replayed {
     struct bus_event *slice; /* many events in one frame, or NULL; its id is the last event's */
     bool has_cursor;         /* false where the domain has no clock yet */
     bool live;    /* nothing is missing any more: from this place in the queue on, events follow */
-    bool refused; /* Redis forbids a topic, and nothing else is said: ask again behind a GAP on it,
-                     or later */
+    bool refused; /* Redis forbids a topic, or to read it, and nothing else is said: ask again
+                     behind a GAP on it, or later */
+    bool put_off; /* it could not be answered in time, and nothing else is said: ask again */
     struct event_id cursor; /* behind the slice */
     struct event_id start;  /* before it: where the stream goes on after a reset */
     size_t resets_len;      /* 0, or the number of topics of the request */
@@ -129,6 +130,7 @@ struct bus_replay {
     struct cursor_request start; /* the first step; later ones go on with CURSOR_ID */
     uint64_t replayed;           /* events that earlier steps brought, for --replay-limit */
     size_t limit_bytes;          /* of the slice; one event may exceed it */
+    uint64_t patience_ms;        /* behind that it is put off; 0: never */
     enum frame_form form;
     size_t topics_len;
     size_t names_len;

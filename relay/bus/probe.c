@@ -109,23 +109,35 @@ void probe_received(struct bus *bus, const char *nonce, size_t len) {
     bus->probe.sent_us = 0;
 }
 
+static void say_where(const struct bus_options *options, uint64_t since_ms, uint64_t now_ms,
+                      struct buf *why) {
+    redis_url_describe(options->url, why);
+    if (since_ms == 0)
+        buf_puts(why, " since the start");
+    else
+        buf_printf(why, " for %" PRIu64 " s", (now_ms - since_ms) / 1000);
+    buf_puts(why, "; retrying");
+}
+
 bool bus_ready(const struct bus_options *options, const struct bus_figures *figures,
                uint64_t now_ms, struct buf *why) {
     uint64_t ok_ms = figure_get(&figures->probe_ok_ms);
+    uint64_t lost_ms = figure_get(&figures->reader_lost_ms);
     /* The grace: one probe may be lost and a connection be made anew without the balancer hearing
      * of it. */
     uint64_t grace_ms = options->redis_timeout_ms + 2 * PROBE_EVERY_MS;
-    if (ok_ms != 0 && now_ms < ok_ms + grace_ms)
-        return true;
-    buf_puts(why,
-             figure_get(&figures->subscriber_connected) && figure_get(&figures->publisher_connected)
-                 ? "no probe has come back through Redis at "
-                 : "not connected to Redis at ");
-    redis_url_describe(options->url, why);
-    if (ok_ms == 0)
-        buf_puts(why, " since the start");
-    else
-        buf_printf(why, " for %" PRIu64 " s", (now_ms - ok_ms) / 1000);
-    buf_puts(why, "; retrying");
-    return false;
+    if (ok_ms == 0 || now_ms >= ok_ms + grace_ms) {
+        buf_puts(why, figure_get(&figures->subscriber_connected) &&
+                              figure_get(&figures->publisher_connected)
+                          ? "no probe has come back through Redis at "
+                          : "not connected to Redis at ");
+        say_where(options, ok_ms, now_ms, why);
+        return false;
+    }
+    if (!figure_get(&figures->reader_connected) && (lost_ms == 0 || now_ms >= lost_ms + grace_ms)) {
+        buf_puts(why, "no connection that reads logs, so no stream becomes live, to Redis at ");
+        say_where(options, lost_ms, now_ms, why);
+        return false;
+    }
+    return true;
 }

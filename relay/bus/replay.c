@@ -22,6 +22,7 @@ struct waiting {
     struct waiting *next, *prev;
     struct bus *bus;
     struct bus_replay *request;
+    uint64_t since_ms;     /* loop time */
     uint64_t clock_wanted; /* a read of the clock with this number has to be done; 0: none */
     bool placed;           /* pos is set: where the replay goes on from */
     bool unchecked; /* pos is a place of our own choice (since=, last=): nothing can be missing
@@ -41,7 +42,7 @@ struct waiting {
 /* ---- topics ---- */
 
 /* All topics of the request. Returns false where one is not subscribed any more; *@synced: whether
- * all are; *@refused: whether one is forbidden. */
+ * all are; *@refused: whether that has to wait for Redis to allow one. */
 static bool find_topics(const struct waiting *w, struct bus_subscription **topics, bool *synced,
                         bool *refused) {
     const char *name = w->request->names;
@@ -52,7 +53,8 @@ static bool find_topics(const struct waiting *w, struct bus_subscription **topic
         if (topics[i] == NULL || topics[i]->interests[w->request->base.worker].forms == 0)
             return false;
         *synced = *synced && topics[i]->history == HISTORY_SYNCED;
-        *refused = *refused || topics[i]->state == BUS_TOPIC_REFUSED;
+        *refused = *refused || topics[i]->state == BUS_TOPIC_REFUSED ||
+                   (topics[i]->unreadable != 0 && topics[i]->history != HISTORY_SYNCED);
     }
     return true;
 }
@@ -344,14 +346,19 @@ static void read_latest(struct latest *l, const struct event_id *to) {
 /* Note the ids. Returns whether there are more to be read, below *@last. */
 static bool take_latest(struct latest *l, const redisReply *reply, struct event_id *last) {
     struct waiting *w = l->waiting;
+    const struct domain *d = &w->bus->domain;
     struct log_entry e;
     w->found = mem_realloc(w->found, (w->found_len + reply->elements + 1) * sizeof(*w->found));
     for (size_t i = 0; i < reply->elements; i++) {
-        if (!log_entry_parse(&w->bus->domain, reply->element[i], &e))
-            return false; /* of a clock before this one, as all that is older */
-        w->found[w->found_len++] = *last = e.id;
+        if (log_entry_is_older(d, reply->element[i]))
+            return false;
+        if (!log_entry_place(reply->element[i], last))
+            return false;
+        if (log_entry_known(d, reply->element[i], &e)) {
+            w->found[w->found_len++] = e.id;
+            l->left--;
+        }
     }
-    l->left -= reply->elements < l->left ? reply->elements : l->left;
     return l->left > 0 && reply->elements == l->count;
 }
 
@@ -365,7 +372,7 @@ static void on_latest(void *arg, int status, const struct redisReply *reply) {
     }
     struct bus_subscription *s = subscriptions_find_topic(w->bus, l->topic, strlen(l->topic));
     if (s != NULL)
-        log_answered(s, status, reply);
+        log_answered(s, status, reply, l->count);
     w->failed = w->failed || status != RELAY_OK || reply->type != REDIS_REPLY_ARRAY;
     if (!w->failed && take_latest(l, reply, &last)) {
         last = right_before(last);
@@ -503,6 +510,19 @@ static enum reach reach_of(const struct waiting *w, struct bus_subscription **to
     return extending ? REACH_EXTEND : all;
 }
 
+/* Whether a log has to be read that Redis refuses to read. */
+static bool needs_unreadable(const struct waiting *w, struct bus_subscription **topics) {
+    bool any_place = !w->placed && w->request->start.kind == CURSOR_LAST;
+    for (size_t i = 0; i < w->request->topics_len; i++) {
+        const struct bus_subscription *s = topics[i];
+        if (s->unreadable != 0 &&
+            (any_place || (w->placed && ring_reach(&s->ring, s->extended, s->reaches_back,
+                                                   &w->pos) > REACH_TRIMMED)))
+            return true;
+    }
+    return false;
+}
+
 /* Now that it is known where the replay goes on from. */
 static void serve_placed(struct waiting *w, struct bus_subscription **topics) {
     if (limit_left(w) == 0) {
@@ -526,9 +546,12 @@ static void serve(struct waiting *w) {
     } else if (refused) {
         answer_refused(w);
     } else if (synced && w->bus->domain.known && w->outstanding == 0) {
-        if (!w->placed)
+        bool refuses = needs_unreadable(w, topics);
+        if (!w->placed && !refuses)
             place(w);
-        if (w->placed)
+        if (refuses || needs_unreadable(w, topics))
+            answer_refused(w);
+        else if (w->placed)
             serve_placed(w, topics);
     }
     free(topics);
@@ -538,6 +561,7 @@ void replay_request(struct bus *bus, struct bus_replay *r) {
     struct waiting *w = mem_zalloc(sizeof(*w));
     w->bus = bus;
     w->request = r;
+    w->since_ms = uv_now(&bus->loop);
     DL_APPEND(bus->waiting, w);
     bus->replays_due = true;
 }
@@ -564,6 +588,20 @@ void replay_serve(struct bus *bus) {
     bus->replays_due = false;
     DL_FOREACH_SAFE(bus->waiting, w, next) {
         serve(w);
+    }
+}
+
+/* Whatever they wait for: they may not take up the worker's steps under way, which others need. */
+void replay_put_off(struct bus *bus) {
+    struct waiting *w, *next;
+    uint64_t now_ms = uv_now(&bus->loop);
+    DL_FOREACH_SAFE(bus->waiting, w, next) {
+        uint64_t patience_ms = w->request->patience_ms;
+        if (patience_ms == 0 || now_ms < w->since_ms + patience_ms)
+            continue;
+        struct bus_replayed *m = bus_replayed_new(w->request->token, 0);
+        m->put_off = true;
+        push_answer(w, m);
     }
 }
 

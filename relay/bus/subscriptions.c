@@ -53,8 +53,31 @@ static struct bus_subscription *subscription_new(struct bus *bus, const char *to
     return s;
 }
 
+/* One SUBSCRIBE that is under way. */
+struct batch {
+    struct bus *bus;
+    size_t len;
+    struct bus_subscription *topics[SUBSCRIBE_BATCH]; /* NULL: not ASKED any more */
+};
+
+/* Whatever the answer to the SUBSCRIBE is, it does not concern the topic any more. */
+static void leave_batch(struct bus_subscription *s) {
+    for (size_t i = 0; s->batch != NULL && i < s->batch->len; i++)
+        if (s->batch->topics[i] == s)
+            s->batch->topics[i] = NULL;
+    s->batch = NULL;
+}
+
+static void batch_free(struct batch *batch) {
+    for (size_t i = 0; i < batch->len; i++)
+        if (batch->topics[i] != NULL)
+            batch->topics[i]->batch = NULL;
+    free(batch);
+}
+
 static void subscription_free(struct bus_subscription *s) {
     wheel_clear(&s->timer);
+    leave_batch(s);
     history_free(s);
     if (s->state == BUS_TOPIC_WANTED)
         DL_DELETE(s->bus->wanted, s);
@@ -111,13 +134,6 @@ void subscriptions_request(struct bus *bus, const struct bus_subscribe *r) {
         want_no_more(bus, r);
 }
 
-/* One SUBSCRIBE that is under way. */
-struct batch {
-    struct bus *bus;
-    size_t len;
-    struct bus_subscription *topics[SUBSCRIBE_BATCH]; /* ASKED, until the first is confirmed */
-};
-
 static void want_again(struct bus_subscription *s) {
     s->state = BUS_TOPIC_WANTED;
     DL_APPEND(s->bus->wanted, s);
@@ -143,19 +159,22 @@ static void on_subscribed(void *arg, int status, const struct redisReply *reply)
     struct batch *batch = arg;
     struct bus *bus = batch->bus;
     bool forbidden = status == RELAY_EREMOTE && strncmp(reply->str, "NOPERM", 6) == 0;
-    if (forbidden && batch->len == 1) {
-        refused(batch->topics[0], reply->str);
-    } else if (forbidden) {
-        for (size_t i = 0; i < batch->len; i++) {
-            batch->topics[i]->alone = true;
-            want_again(batch->topics[i]);
+    for (size_t i = 0; forbidden && i < batch->len; i++) {
+        struct bus_subscription *s = batch->topics[i];
+        if (s != NULL && batch->len == 1) {
+            refused(s, reply->str);
+        } else if (s != NULL) {
+            s->alone = true;
+            want_again(s);
         }
+    }
+    batch_free(batch);
+    if (forbidden) {
         subscriptions_send(bus);
     } else if (status == RELAY_EREMOTE) {
         log_warn("Redis refuses SUBSCRIBE; reconnecting", "why=%s", reply->str);
         redis_client_reconnect(&bus->subscriber);
     }
-    free(batch);
 }
 
 /* SUBSCRIBE, with @arg for on_subscribed(), or UNSUBSCRIBE. */
@@ -188,6 +207,7 @@ static struct batch *next_batch(struct bus *bus) {
             break;
         DL_DELETE(bus->wanted, s);
         s->state = BUS_TOPIC_ASKED;
+        s->batch = batch;
         batch->topics[batch->len++] = s;
         if (s->alone)
             break;
@@ -202,7 +222,7 @@ void subscriptions_send(struct bus *bus) {
             RELAY_OK) { /* it is gone, and its return begins anew */
             for (size_t i = 0; i < batch->len; i++)
                 want_again(batch->topics[i]);
-            free(batch);
+            batch_free(batch);
             return;
         }
     }
@@ -213,6 +233,7 @@ void subscriptions_confirmed(struct bus *bus, const char *channel, size_t len) {
     if (s == NULL || s->state != BUS_TOPIC_ASKED)
         return;
     s->state = BUS_TOPIC_CONFIRMED;
+    leave_batch(s);
     if (s->refusals > 0)
         subscriptions_tell_gap_to_all(s, 0); /* whoever was told that it is forbidden asks again */
     s->alone = false;
@@ -229,6 +250,7 @@ void subscriptions_lost(struct bus *bus) {
             DL_APPEND(bus->wanted, s);
         s->state = BUS_TOPIC_WANTED;
         s->history = HISTORY_UNKNOWN;
+        leave_batch(s);
     }
 }
 

@@ -24,6 +24,7 @@ struct hub *hub_new(const struct hub_options *options, struct hub_figures *figur
     hub->inbox_tail = &hub->inbox;
     hub->dirty_tail = &hub->dirty;
     wheel_init(&hub->wheel, now_ms);
+    replay_init(hub);
     rng_init(&hub->rng);
     siphash_key_init(&hub->topics_key);
     hub->heartbeat = bus_event_new(frame_heartbeat(), NULL, 0, 0);
@@ -49,8 +50,7 @@ static void message_free(struct bus_message *m) {
 }
 
 void hub_free(struct hub *hub) {
-    assert(hub->topics == NULL && hub->dirty == NULL && hub->replays == NULL &&
-           hub->replays_line == NULL);
+    assert(hub->topics == NULL && hub->dirty == NULL && replay_is_idle(hub));
     while (hub->inbox != NULL)
         message_free(inbox_pop(hub));
     bus_event_unref(hub->heartbeat);

@@ -44,6 +44,7 @@ struct subscriber {
     bool written;   /* an event since the last heartbeat: then the next one is not needed */
     bool announced; /* relay.live was sent */
     bool has_cursor;
+    bool put_off; /* its step could not be answered in time: it takes the other lane */
     uint32_t subscriptions_len;
     struct subscription subscriptions[];
 };
@@ -52,8 +53,16 @@ struct subscriber {
 struct replay {
     UT_hash_handle hh; /* by token, once sent */
     uint64_t token;    /* 0: waits for its turn */
+    struct replay_lane *lane;
     struct subscriber *subscriber;
     struct replay *next, *prev; /* the line, while waiting */
+};
+
+/* Steps that share a bound. */
+struct replay_lane {
+    struct replay *line; /* waiting for their turn */
+    unsigned sent;
+    uint64_t patience_ms; /* of a step, on the bus */
 };
 
 /* A topic's list of subscribers, as the fan-out walks it. */
@@ -77,8 +86,7 @@ struct hub {
     struct hub_topic *topics;
     struct siphash_key topics_key; /* clients choose the names */
     struct replay *replays;        /* sent to the bus, by token */
-    struct replay *replays_line;   /* waiting for their turn */
-    unsigned replays_sent;
+    struct replay_lane lanes[2];   /* the other one for those that were put off */
     uint64_t next_token;
     struct queue_node *inbox; /* messages received and not handled, oldest first */
     struct queue_node **inbox_tail;
@@ -101,6 +109,8 @@ void topic_join(struct hub *hub, const struct hub_topic_name *name, struct subsc
 void topic_leave(struct hub *hub, struct subscription *sub);
 
 /* replay.c */
+void replay_init(struct hub *hub);
+bool replay_is_idle(const struct hub *hub);
 void replay_want(
     struct subscriber *s); /* unless one is under way, or the outbox has no room for it */
 void replay_cancel(struct subscriber *s);

@@ -4,7 +4,10 @@
  * cursor behind it, and whether the stream is live from there on. The next step waits until the
  * outbox has drained to a half; so a client that reads slowly through a long replay costs no more
  * than its outbox. A worker has a bounded number of steps under way and lets the others wait in
- * line, or a storm of reconnects would pile up slices. */
+ * line, or a storm of reconnects would pile up slices.
+ *
+ * What cannot be answered soon, whatever it waits for, is put off by the bus and goes on in a lane
+ * of its own, with a bound of its own: it takes nobody's place. */
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -12,7 +15,20 @@
 #include "relay/base/mem.h"
 #include "relay/hub/internal.h"
 
-enum { REPLAYS_UNDER_WAY = 64 };
+enum {
+    REPLAYS_UNDER_WAY = 64, /* in each lane */
+    PATIENCE_MS = 1000,
+    PATIENCE_PUT_OFF_MS = 30 * 1000 /* long: what takes several reads gets through, however slow */
+};
+
+void replay_init(struct hub *hub) {
+    hub->lanes[false].patience_ms = PATIENCE_MS;
+    hub->lanes[true].patience_ms = PATIENCE_PUT_OFF_MS;
+}
+
+bool replay_is_idle(const struct hub *hub) {
+    return hub->replays == NULL && hub->lanes[false].line == NULL && hub->lanes[true].line == NULL;
+}
 
 static bool has_room(const struct subscriber *s) {
     return outbox_is_empty(&s->outbox) || s->outbox.bytes <= s->hub->options.outbox_limit_bytes / 2;
@@ -47,17 +63,18 @@ static void send_step(struct replay *step) {
     } else if (s->announced) { /* live before the domain had a clock: all it has came since */
         r->start = (struct cursor_request){.kind = CURSOR_SINCE};
     }
+    r->patience_ms = step->lane->patience_ms;
     step->token = r->token = ++hub->next_token;
     HASH_ADD(hh, hub->replays, token, sizeof(step->token), step);
-    hub->replays_sent++;
+    step->lane->sent++;
     subscriber_set_state(s, SUBSCRIBER_REPLAY);
     hub->options.send(hub->options.send_ctx, &r->base);
 }
 
-static void send_waiting(struct hub *hub) {
-    while (hub->replays_line != NULL && hub->replays_sent < REPLAYS_UNDER_WAY) {
-        struct replay *step = hub->replays_line;
-        DL_DELETE(hub->replays_line, step);
+static void send_waiting(struct replay_lane *lane) {
+    while (lane->line != NULL && lane->sent < REPLAYS_UNDER_WAY) {
+        struct replay *step = lane->line;
+        DL_DELETE(lane->line, step);
         send_step(step);
     }
 }
@@ -67,17 +84,18 @@ void replay_want(struct subscriber *s) {
         return;
     s->replay = mem_zalloc(sizeof(*s->replay));
     s->replay->subscriber = s;
-    DL_APPEND(s->hub->replays_line, s->replay);
-    send_waiting(s->hub);
+    s->replay->lane = &s->hub->lanes[s->put_off];
+    DL_APPEND(s->replay->lane->line, s->replay);
+    send_waiting(s->replay->lane);
 }
 
 /* Forget the step; an answer to it finds nobody. */
 static void drop_step(struct hub *hub, struct replay *step) {
     if (step->token != 0) {
         HASH_DEL(hub->replays, step);
-        hub->replays_sent--;
+        step->lane->sent--;
     } else {
-        DL_DELETE(hub->replays_line, step);
+        DL_DELETE(step->lane->line, step);
     }
     step->subscriber->replay = NULL;
     free(step);
@@ -87,8 +105,9 @@ void replay_cancel(struct subscriber *s) {
     struct hub *hub = s->hub;
     if (s->replay == NULL)
         return;
+    struct replay_lane *lane = s->replay->lane;
     drop_step(hub, s->replay);
-    send_waiting(hub);
+    send_waiting(lane);
 }
 
 static void take_slice(struct subscriber *s, const struct bus_replayed *m) {
@@ -110,17 +129,14 @@ static void note_reset(struct subscription *sub, unsigned char reset) {
     sub->reasons |= (unsigned char)(reset & ~(REPLAY_HAS_SOME | (known ? RESET_TRIMMED : 0)));
 }
 
-size_t replay_answered(struct hub *hub, struct bus_replayed *m) {
-    struct replay *step;
-    HASH_FIND(hh, hub->replays, &m->token, sizeof(m->token), step);
-    if (step == NULL)
-        return 0; /* the subscriber has gone */
-    struct subscriber *s = step->subscriber;
-    drop_step(hub, step);
-    if (m->refused) { /* it asks again behind a gap, or with the next heartbeat */
-        send_waiting(hub);
-        return 1;
+static void take_answer(struct subscriber *s, struct bus_replayed *m) {
+    s->put_off = m->put_off;
+    if (m->put_off) {
+        replay_want(s);
+        return;
     }
+    if (m->refused)
+        return; /* it asks again behind a gap, or with the next heartbeat */
     free(s->start);
     s->start = NULL;
     for (size_t i = 0; i < s->subscriptions_len; i++)
@@ -135,6 +151,17 @@ size_t replay_answered(struct hub *hub, struct bus_replayed *m) {
     } else {
         replay_want(s); /* or when the outbox has drained */
     }
-    send_waiting(hub);
+}
+
+size_t replay_answered(struct hub *hub, struct bus_replayed *m) {
+    struct replay *step;
+    HASH_FIND(hh, hub->replays, &m->token, sizeof(m->token), step);
+    if (step == NULL)
+        return 0; /* the subscriber has gone */
+    struct subscriber *s = step->subscriber;
+    struct replay_lane *lane = step->lane;
+    drop_step(hub, step);
+    take_answer(s, m);
+    send_waiting(lane);
     return 1;
 }

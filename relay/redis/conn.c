@@ -72,6 +72,7 @@ static int answer_status(int status) {
     case RELAY_ETIMEOUT:
     case RELAY_ECANCELED:
     case RELAY_EPROTO:
+    case RELAY_EOVERFLOW: /* a reply was too large: this one, or one before it */
         return status;
     default:
         return RELAY_ECONN;

@@ -389,6 +389,21 @@ def test_client_leaves_while_its_publish_is_under_way(start_relay, own_redis, to
         publish_until_received(own_redis, stream, topic, "after")
 
 
+def test_only_the_reading_connection_is_gone(start_relay, own_redis, topic):
+    """No stream becomes live without it, so the node is not ready, though probes come back."""
+    relay = start_relay("--redis-timeout", "1s", redis_url=own_redis.url).wait_ready()
+    with own_redis.client() as redis, relay.live(topic) as stream:
+        clients = [dict(pair.split("=", 1) for pair in line.split()) for line in redis("CLIENT", "LIST").decode().splitlines()]
+        (reader,) = [c["id"] for c in clients if c["cmd"] in ("hgetall", "get", "info", "xrevrange", "xrange")]
+        redis("CONFIG", "SET", "maxclients", "1")  # those that are connected stay
+        redis("CLIENT", "KILL", "ID", reader)
+        wait_until(lambda: relay.get("/readyz").status == 503, "the end of the grace")
+        assert "reads logs" in relay.get("/readyz").body.decode()
+        redis("CONFIG", "SET", "maxclients", "100")
+        wait_until(lambda: relay.get("/readyz").status == 200, "readiness")
+        assert not stream.ended
+
+
 def test_reload_does_not_flap(start_relay, own_redis, topic):
     """The relay: within the linger a client that comes back finds the subscription it had."""
     relay = start_relay("--linger", "10m", redis_url=own_redis.url).wait_ready()

@@ -2,6 +2,7 @@
 notices, however many do.
 """
 
+import pytest
 from harness import wait_until
 from test_publish_durable import post
 
@@ -43,6 +44,49 @@ def test_a_forbidden_topic(start_relay, own_redis):
         finally:
             for one in waiting:
                 one.close()
+
+
+@pytest.mark.parametrize(
+    ("take", "give", "word"),
+    [
+        (["SET", "sse:{0}:log:bad", "x"], ["RENAME", "kept", "sse:{0}:log:bad"], "WRONGTYPE"),
+        (["LPUSH", "sse:{0}:last:bad", "x"], ["RENAME", "kept", "sse:{0}:last:bad"], "WRONGTYPE"),
+        (["ACL", "SETUSER", "some", "resetkeys", "~sse:{0}:clock", "~*:good"], ["ACL", "SETUSER", "some", "allkeys"], "NOPERM"),
+    ],
+    ids=["log", "last", "rights"],
+)
+def test_a_topic_that_cannot_be_read(start_relay, own_redis, take, give, word):
+    """Its streams wait, however many, and take nobody's place; they are live soon after it can be read again."""
+    own_redis("ACL", "SETUSER", "some", "on", ">pw", "allkeys", "+@all", "allchannels")
+    url = own_redis.url.replace("redis://", "redis://some:pw@")
+    publisher = start_relay("--allow-anonymous-publish", redis_url=own_redis.url).wait_ready()
+    first = post(publisher, "topic=bad", b"0")["bad"]
+    for n in range(1, 4):
+        post(publisher, "topic=bad", str(n).encode())
+    post(publisher, "topic=good", b"g")
+    relay = start_relay("--workers", "1", "--heartbeat", "60s", redis_url=url).wait_ready()
+    if take[0] != "ACL":
+        own_redis("RENAME", take[1], "kept")
+    own_redis(*take)
+    waiting = [relay.stream(f"/sse?topics=bad,good&lastEventId={first}") for _ in range(MANY)]
+    try:
+        wait_until(lambda: relay.metrics()["sse_relay_topics_unreadable_total"] >= 1, "a refusal")
+        with relay.live("good") as other:
+            post(publisher, "topic=good", b"y")
+            other.wait_data("y")
+        told = [line for line in relay.logs() if "refuses to read a topic" in line["msg"]]
+        assert len(told) == 1 and told[0]["topic"] == "bad" and word in told[0]["why"]
+        assert relay.get("/readyz").status == 200
+        if take[0] != "ACL":
+            own_redis("DEL", take[1])
+        own_redis(*give)
+        for one in waiting:
+            one.wait_live()
+            assert [e.data for e in one.events if e.data in "123"] == ["1", "2", "3"]
+            assert not one.named("relay.reset")
+    finally:
+        for one in waiting:
+            one.close()
 
 
 def test_the_shape_of_the_answer(start_relay, own_redis):

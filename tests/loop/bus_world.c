@@ -187,6 +187,7 @@ void worker_replay(struct bus_world *w, unsigned worker, const char *topics,
     r->token = replay->token;
     r->start = replay->start;
     r->replayed = replay->replayed;
+    r->patience_ms = replay->patience_ms;
     r->limit_bytes = replay->limit_bytes > 0 ? replay->limit_bytes : LARGE_BYTES;
     r->form = replay->form;
     r->base.worker = worker;

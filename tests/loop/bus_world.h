@@ -75,6 +75,7 @@ struct worker_replay {
     struct cursor_request start;
     size_t limit_bytes;
     uint64_t replayed;
+    uint64_t patience_ms; /* 0: it is never put off */
     enum frame_form form;
 };
 void worker_replay(struct bus_world *w, unsigned worker, const char *topics,

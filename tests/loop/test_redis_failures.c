@@ -155,7 +155,7 @@ static const struct failure failures[] = {
      "",
      {PEER_GREETING, {PEER_EXPECT, "GET", 0}, {PEER_SEND, "*2000000000\r\n", 0}},
      ask_one,
-     "ready\nanswer lost \nclosed overflow: a reply is larger than the limit\n"},
+     "ready\nanswer overflow \nclosed overflow: a reply is larger than the limit\n"},
 };
 
 static void test_failures(void **state) {

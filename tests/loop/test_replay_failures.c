@@ -319,6 +319,28 @@ static void test_the_bus_stops_in_the_middle_of_reads(void **state) {
     }
 }
 
+/* What cannot be answered in time is put off, and answered when it can be. */
+static void test_a_replay_is_put_off_while_redis_is_gone(void **state) {
+    struct bus_world w;
+    (void)state;
+    bus_world_start(&w, &roomy);
+    until_ready(&w, true);
+    redis_server_kill(&w.redis);
+    until_figure(&w.figures.subscriber_lost, 1);
+    worker_subscribe(&w, 0, "t", DATA);
+    for (uint64_t token = 1; token <= 3; token++) {
+        worker_replay(&w, 0, "t", &(struct worker_replay){.token = token, .patience_ms = 100});
+        struct bus_replayed *m = expect_replayed(&w, 0, token);
+        assert_true(m->put_off);
+        assert_false(m->live);
+        bus_replayed_free(m);
+    }
+    redis_server_restart(&w.redis);
+    w.skips_gaps = true;
+    expect_live(&w, 0, "t");
+    bus_world_stop(&w);
+}
+
 static void test_the_bus_stops_while_redis_is_gone(void **state) {
     (void)state;
     for (useconds_t pause_us = 0; pause_us < 40000; pause_us += 10000) {
@@ -352,6 +374,7 @@ int main(void) {
         cmocka_unit_test(test_connections_die_in_the_middle_of_reads),
         cmocka_unit_test(test_a_topic_that_is_given_up_in_the_middle_of_reads),
         cmocka_unit_test(test_the_bus_stops_in_the_middle_of_reads),
+        cmocka_unit_test(test_a_replay_is_put_off_while_redis_is_gone),
         cmocka_unit_test(test_the_bus_stops_while_redis_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

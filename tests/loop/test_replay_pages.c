@@ -1,7 +1,10 @@
 /* Replays from further back than the rings reach: pages of logs, shared by those who come back. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "relay/base/mem.h"
 #include "tests/loop/bus_reader.h"
 #include "tests/unit/unit.h"
 
@@ -85,7 +88,7 @@ static void test_the_next_page_is_read_ahead(void **state) {
         struct worker_replay next = {.start = behind(&m->cursor), .limit_bytes = SLICE_BYTES};
         UNTIL(redis_calls(&w, "xrange") >= 1 + step);
         bus_replayed_free(m);
-        for (int part = 0; part < 3; part++) { /* of one page */
+        for (int part = 0; part < 2; part++) { /* of one page */
             worker_replay(&w, 0, "t", &next);
             m = expect_replayed(&w, 0, 0);
             next.start = behind(&m->cursor);
@@ -100,6 +103,40 @@ static void test_the_next_page_is_read_ahead(void **state) {
     }
     assert_true(first <= 2);
     bus_replayed_free(m);
+    bus_world_stop(&w);
+}
+
+/* Small events say nothing of those behind them: a reply that is too large is asked for once, and
+ * the next ones are smaller. */
+static void test_large_events_among_small_ones(void **state) {
+    enum { SMALL = 4000, LARGE = 150, LARGE_BYTES = 1000 * 1000, PARTS = 2 };
+    struct bus_world w;
+    size_t events = 0;
+    char *large = mem_zalloc(LARGE_BYTES + 1);
+    (void)state;
+    memset(large, 'x', LARGE_BYTES);
+    bus_world_start(&w, &tiny);
+    for (unsigned part = 0; part < PARTS; part++) {
+        publish(&w, "t", 0, SMALL);
+        for (unsigned i = 0; i < LARGE; i++)
+            durable_publish(&w.durable, "t", large);
+    }
+    publish(&w, "t", 0, SMALL); /* the latest are small */
+    until_ready(&w, true);
+    worker_subscribe(&w, 0, "t", DATA);
+    struct cursor_request start = {.kind = CURSOR_SINCE, .since_ms = 1};
+    for (bool live = false; !live;) {
+        worker_replay(&w, 0, "t", &(struct worker_replay){.start = start});
+        struct bus_replayed *m = expect_replayed(&w, 0, 0);
+        assert_int_equal(m->resets_len, 0);
+        events += m->slice != NULL ? m->slice->count : 0;
+        live = m->live;
+        start = behind(&m->cursor);
+        bus_replayed_free(m);
+    }
+    assert_int_equal(events, (PARTS + 1) * SMALL + PARTS * LARGE);
+    assert_true(figure_get(&w.figures.reader_lost) <= 1);
+    free(large);
     bus_world_stop(&w);
 }
 
@@ -123,6 +160,46 @@ static void test_a_hole_in_the_log_is_told(void **state) {
 }
 
 /* The log begins with a whole page of events of a clock before this one. */
+/* Whoever else writes to a log: entries that are no events of this clock are passed over. */
+static void replay_among_foreign(const struct bus_world_options *options, unsigned events,
+                                 unsigned last) {
+    static const char *const forged[] = {"e {\"data\":\"forged\"} p 0 g 99", "x y",
+                                         "e {\"data\":\"forged\"} p 0 g x"};
+    struct bus_world w;
+    struct bus_reader r;
+    bus_world_start(&w, options);
+    publish(&w, "t", 0, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        struct event_id id = publish(&w, "t", 1 + i * events, 1 + (i + 1) * events);
+        redis_do(&w, "XADD sse:{0}:log:t %llu-%llu %s", (unsigned long long)id.ms,
+                 (unsigned long long)id.seq + 1, forged[i]);
+        usleep(2000); /* the clock passes it */
+    }
+    publish(&w, "t", 1 + 3 * events, 2 + 4 * events);
+    until_ready(&w, true);
+    struct cursor_request start = {.kind = CURSOR_LAST, .last = last};
+    reader_start(&r, &w, 0, "t", &start, SLICE_BYTES);
+    r.next[0] = 2 + 4 * events - last;
+    r.any[0] = false;
+    reader_until_live(&r);
+    assert_int_equal(r.next[0], 2 + 4 * events);
+    assert_int_equal(r.events, last);
+    assert_int_equal(r.resets[0], 0);
+    reader_stop(&r);
+    bus_world_stop(&w);
+}
+
+static void test_entries_of_nobody_in_pages(void **state) {
+    (void)state;
+    replay_among_foreign(&tiny, 700, 4 * 700);
+}
+
+static void test_entries_of_nobody_in_rings(void **state) {
+    static const struct bus_world_options roomy = {.linger_ms = HOUR_MS};
+    (void)state;
+    replay_among_foreign(&roomy, 30, 4 * 30);
+}
+
 static void test_events_of_a_clock_before_are_passed(void **state) {
     struct bus_world w;
     struct bus_reader r;
@@ -174,8 +251,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pages_are_read_once_for_all),
         cmocka_unit_test(test_the_next_page_is_read_ahead),
+        cmocka_unit_test(test_large_events_among_small_ones),
         cmocka_unit_test(test_a_hole_in_the_log_is_told),
         cmocka_unit_test(test_a_log_of_large_events),
+        cmocka_unit_test(test_entries_of_nobody_in_pages),
+        cmocka_unit_test(test_entries_of_nobody_in_rings),
         cmocka_unit_test(test_events_of_a_clock_before_are_passed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

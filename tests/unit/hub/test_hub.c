@@ -363,6 +363,34 @@ static void replays_under_way_are_bounded_and_the_rest_wait(void **state) {
     free(c);
 }
 
+/* Whatever cannot be answered in time goes on elsewhere, and the line moves. */
+static void a_replay_that_is_put_off_takes_nobodys_place(void **state) {
+    struct world *w = *state;
+    enum { UNDER_WAY = 64, MANY = 2 * UNDER_WAY };
+    struct client *c = mem_zalloc(MANY * sizeof(*c));
+    for (int i = 0; i < MANY; i++)
+        client_open(w, &c[i], "t", FRAME_FORM_DATA);
+    size_t put_off = 0, patient = 0;
+    for (size_t i = 0; i < w->bus.len && put_off < UNDER_WAY; i++) {
+        if (w->bus.requests[i]->kind != BUS_REPLAY)
+            continue;
+        struct bus_replay *r = (struct bus_replay *)w->bus.requests[i];
+        struct bus_replayed *m = bus_replayed_new(r->token, 0);
+        m->put_off = true;
+        put_off++;
+        answer(w, m);
+    }
+    assert_int_equal(put_off, UNDER_WAY);
+    for (size_t i = 0; i < w->bus.len; i++)
+        if (w->bus.requests[i]->kind == BUS_REPLAY)
+            patient += ((struct bus_replay *)w->bus.requests[i])->patience_ms > 1000;
+    assert_int_equal(patient, UNDER_WAY);
+    assert_int_equal(count_requests(w, BUS_REPLAY), MANY + patient); /* all had their turn */
+    for (int i = 0; i < MANY; i++)
+        client_drop(&c[i]);
+    free(c);
+}
+
 /* ---- falling behind ---- */
 
 static void a_full_outbox_goes_back_through_a_replay_and_loses_nothing(void **state) {
@@ -584,6 +612,7 @@ int main(void) {
         TEST(the_next_slice_waits_until_the_outbox_has_drained),
         TEST(a_reset_comes_before_what_follows_it),
         TEST(replays_under_way_are_bounded_and_the_rest_wait),
+        TEST(a_replay_that_is_put_off_takes_nobodys_place),
         TEST(a_full_outbox_goes_back_through_a_replay_and_loses_nothing),
         TEST(a_live_event_that_is_dropped_is_told),
         TEST(a_gap_on_one_topic_stops_all_until_the_replay),
