@@ -18,8 +18,8 @@
 /* The answer to one command, exactly once. @status is RELAY_OK and @reply the answer, or
  * RELAY_EREMOTE and @reply an error reply (its text in ->str), or a code (RELAY_ECONN,
  * RELAY_ETIMEOUT, RELAY_ECANCELED, RELAY_EPROTO; RELAY_EOVERFLOW: a reply was too large, this one
- * or one before it) and @reply NULL: whether Redis executed the command is then unknown. @reply dies
- * on return. */
+ * or one before it) and @reply NULL: whether Redis executed the command is then unknown. @reply
+ * dies on return. */
 typedef void (*redis_reply_cb)(void *arg, int status, const struct redisReply *reply);
 
 /* A reply that no command asked for. Its shape is checked before: an array that begins with the
