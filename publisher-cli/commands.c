@@ -8,6 +8,7 @@
 #include "publisher-cli/options/table.h"
 #include "publisher-cli/publish/publish.h"
 #include "publisher-cli/tail/tail.h"
+#include "relay/base/near.h"
 #include "relay/wire/publish.h"
 
 enum { ENDLESS_HISTORY = 100, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };
@@ -184,6 +185,16 @@ const struct command_row *command_row_named(const char *name) {
         if (strcmp(rows[i].name, name) == 0)
             return &rows[i];
     return NULL;
+}
+
+const struct command_row *command_row_near(const char *name) {
+    const struct command_row *nearest = NULL;
+    struct near near;
+    near_init(&near, name);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (near_try(&near, rows[i].name))
+            nearest = &rows[i];
+    return nearest;
 }
 
 const struct command_row *command_row_of(enum command command) {

@@ -5,6 +5,8 @@
 #endif
 
 #include "relay/app.h"
+#include "relay/base/err.h"
+#include "relay/base/standard.h"
 #include "relay/config/config.h"
 
 extern char **environ;
@@ -21,6 +23,8 @@ int main(int argc, char **argv) {
     struct config config;
     struct buf message = BUF_INIT;
     int exit_code = APP_EXIT_USAGE;
+    if (standard_open() != RELAY_OK)
+        return APP_EXIT_FAILED; /* and nowhere to say it */
     switch (config_load(&config, argc, argv, environ, &message)) {
     case CONFIG_EXIT_OK:
         exit_code =
