@@ -149,6 +149,14 @@ install: all ## install programs, manuals and completions into $(DESTDIR)$(PREFI
 uninstall: ## remove what install put there
 	rm -f '$(DESTDIR)$(PREFIX)/bin/sse-relay' '$(DESTDIR)$(PREFIX)/bin/sse-publish' $(SHARE:%='$(DESTDIR)$(PREFIX)/share/%')
 
+# Its files carry the time of the last commit, so the same commit gives the same image, to the byte.
+.PHONY: image
+IMAGE      ?= sse-relay
+IMAGE_ARGS ?=
+image: ## build the container image with docker; IMAGE= names it, IMAGE_ARGS= are for docker build (deploy/containers.md)
+	docker build -f deploy/Dockerfile -t '$(IMAGE)' --build-arg VERSION='$(VERSION)' --build-arg REVISION="$$(git rev-parse HEAD)" \
+		--build-arg SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct)" $(IMAGE_ARGS) .
+
 .PHONY: deb
 deb: ## build the Debian package, build/sse-relay_VERSION_ARCH.deb
 	@sh deploy/deps.sh build deb

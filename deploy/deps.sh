@@ -34,6 +34,10 @@ test  | cmd zsh              | zsh                        | zsh                 
 test  | cmd fish             | fish                       | fish                    | fish                                 | fish
 test  | cmd mandoc           | mandoc                     | mandoc                  | mandoc                               | mandoc
 test  | cmd promtool         | prometheus                 | prometheus              | golang-github-prometheus             | prometheus
+test  | cmd haproxy          | haproxy                    | haproxy                 | haproxy                              | haproxy
+test  | cmd nginx            | nginx                      | nginx                   | nginx                                | nginx
+test  | cmd caddy            | caddy                      | caddy                   | caddy                                | caddy
+test  | cmd openssl          | openssl                    | openssl                 | openssl                              | openssl
 test  | cmd clang            | clang                      | clang                   | clang                                | llvm
 test  | cmd clang-format     | clang-format               | clang-extra-tools       | clang-tools-extra                    | clang-format
 test  | fuzzer               | libclang-rt-dev/libclang-rt-14-dev | compiler-rt     | compiler-rt                          | llvm
@@ -105,7 +109,7 @@ install() {
     fi
     # We want their programs; whether their services run, now or after the next boot, is not ours to say.
     for package in $packages; do
-        case $package in redis-server | prometheus | nginx)
+        case $package in redis-server | prometheus | nginx | haproxy | caddy)
             update-rc.d "$package" disable >/dev/null 2>&1 || true
             if command -v systemctl >/dev/null; then systemctl -q disable "$package" >/dev/null 2>&1 || true; fi
             ;;

@@ -12,7 +12,7 @@
 #include "publisher-cli/options/options.h"
 #include "publisher-cli/options/table.h"
 #include "relay/base/err.h"
-#include "relay/base/standard.h"
+#include "relay/base/stdio.h"
 
 static int run(const struct options *o) {
     uv_loop_t loop;
@@ -58,8 +58,7 @@ static const char *from_environment(const char *name) {
 int main(int argc, char **argv) {
     struct options o;
     struct buf why = BUF_INIT;
-    if (standard_open() != RELAY_OK)
-        return EXIT_REFUSED; /* and nowhere to say it */
+    stdio_fill();
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* whole lines, where others write to it as well */
     if (options_read(&o, argc, argv, from_environment, &why) != RELAY_OK) {

@@ -1,13 +1,13 @@
-/* sse-relay: reads the configuration and runs the relay. */
+/* sse-relay: reads the configuration and runs the relay, or asks one that runs how it is. */
 #include <stdio.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
 #include "relay/app.h"
-#include "relay/base/err.h"
-#include "relay/base/standard.h"
+#include "relay/base/stdio.h"
 #include "relay/config/config.h"
+#include "relay/health_check.h"
 
 extern char **environ;
 
@@ -23,15 +23,20 @@ int main(int argc, char **argv) {
     struct config config;
     struct buf message = BUF_INIT;
     int exit_code = APP_EXIT_USAGE;
-    if (standard_open() != RELAY_OK)
-        return APP_EXIT_FAILED; /* and nowhere to say it */
-    switch (config_load(&config, argc, argv, environ, &message)) {
+    stdio_fill();
+    enum config_action action = config_load(&config, argc, argv, environ, &message);
+    switch (action) {
     case CONFIG_EXIT_OK:
         exit_code =
             fputs(message.data, stdout) >= 0 && fflush(stdout) == 0 ? APP_EXIT_OK : APP_EXIT_FAILED;
         break;
     case CONFIG_EXIT_USAGE:
         fputs(message.data, stderr);
+        break;
+    case CONFIG_CHECK_HEALTH:
+    case CONFIG_CHECK_READY:
+        exit_code = health_check(&config, action == CONFIG_CHECK_READY ? "/readyz" : "/healthz");
+        config_fini(&config);
         break;
     case CONFIG_RUN:
         return_large_blocks();

@@ -32,8 +32,14 @@ GO_TOOLS := $(if $(if $(ONLY),$(findstring $(ONLY),$(KUBERNETES_TEST)),$(KUBERNE
 build/tools/made: tests/deploy/go-tools.sh
 	@sh $< $(@D) && { [ -e $(@D)/missing ] || touch $@; }
 
+# Envoy, for the tests of deploy/balancers.
+BALANCER_TESTS := $(filter tests/deploy/test_balancers%,$(PYTEST_FILES))
+BALANCER_TOOLS := $(if $(if $(ONLY),$(findstring $(ONLY),$(BALANCER_TESTS)),$(BALANCER_TESTS)),build/tools/balancers-made)
+build/tools/balancers-made: tests/deploy/balancer-tools.sh tests/deploy/envoy.txt
+	@sh $< $(@D) && { [ -e $(@D)/envoy.missing ] || touch $@; }
+
 NODE_MODULES := $(patsubst %-lock.json,%.stamp,$(wildcard tests/*/package-lock.json))
-test-run: all test-programs $(GO_TOOLS) $(NODE_MODULES:tests/%/package.stamp=tests/%/node_modules/.package-lock.json)
+test-run: all test-programs $(GO_TOOLS) $(BALANCER_TOOLS) $(NODE_MODULES:tests/%/package.stamp=tests/%/node_modules/.package-lock.json)
 	@$(PYTHON) tests/run.py --jobs $(NPROC) --build '$(BUILD)' --sanitize '$(SANITIZE)' --only '$(ONLY)' \
 		$(TESTS) $(REPLAYS) $(PYTEST_FILES)
 test-programs: $(TESTS) $(REPLAYS)

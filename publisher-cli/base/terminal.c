@@ -42,3 +42,16 @@ const char *terminal_colour(bool has_colours, enum colour colour) {
         [COLOUR_CYAN] = "\033[36m"};
     return has_colours ? escapes[colour] : "";
 }
+
+void terminal_put_shown(struct buf *to, const char *text, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool is_c1 = c == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] < 0xa0;
+        if (is_c1) /* U+0080 and up to U+009F are ESC and the letter at that place */
+            buf_printf(to, "^[%c", (unsigned char)text[++i] - 0x40);
+        else if (c != '\t' && (c < 0x20 || c == 0x7f))
+            buf_printf(to, "^%c", c ^ 0x40);
+        else
+            buf_putc(to, (char)c);
+    }
+}

@@ -6,7 +6,10 @@
 #define PUBLISHER_CLI_BASE_TERMINAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+
+#include "relay/base/buf.h"
 
 enum colour {
     COLOUR_NONE, /* and back to it */
@@ -32,5 +35,8 @@ bool terminal_has_colours(FILE *file);
 
 /* What switches to @colour; "" where @has_colours is false. Static storage. */
 const char *terminal_colour(bool has_colours, enum colour colour);
+
+/* Append @text, of whoever is at the other end, without anything that acts on a terminal. */
+void terminal_put_shown(struct buf *to, const char *text, size_t len);
 
 #endif

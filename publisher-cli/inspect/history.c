@@ -27,7 +27,7 @@ struct history {
     const struct options *options;
     struct ask ask;
     FILE *out, *err;
-    bool is_json;
+    bool is_json, is_terminal;
     struct buf key, line, message;
     struct domain domain;
     uint64_t redis_ms;       /* the time in Redis */
@@ -87,12 +87,27 @@ static void put_json(struct buf *line, const char *topic, const struct envelope 
     buf_putc(line, '}');
 }
 
+/* On a terminal nothing in the data acts on it; its lines are lines. */
+static void put_data(struct history *h, const char *data, size_t len) {
+    if (!h->is_terminal) {
+        buf_append(&h->line, data, len);
+        return;
+    }
+    const char *end = data + len, *stop;
+    while ((stop = memchr(data, '\n', (size_t)(end - data))) != NULL) {
+        terminal_put_shown(&h->line, data, (size_t)(stop - data));
+        buf_putc(&h->line, '\n');
+        data = stop + 1;
+    }
+    terminal_put_shown(&h->line, data, (size_t)(end - data));
+}
+
 static void print(struct history *h, const struct envelope *e, uint64_t ms) {
     buf_reset(&h->line);
     if (h->is_json)
         put_json(&h->line, h->options->topics[0], e, ms);
     else
-        buf_append(&h->line, e->event.data, e->event.data_len);
+        put_data(h, e->event.data, e->event.data_len);
     buf_putc(&h->line, '\n');
     ask_print(&h->ask, h->out, &h->line);
 }
@@ -288,6 +303,7 @@ static int finish(struct history *h) {
 int history_run(const struct options *o, uv_loop_t *loop, FILE *out, FILE *err) {
     struct history h = {.options = o, .out = out, .err = err};
     h.is_json = o->output == OUTPUT_JSON;
+    h.is_terminal = terminal_is(out);
     names_log(&h.key, o->prefix, DOMAIN_TAG, o->topics[0], strlen(o->topics[0]));
     int status = ask_open(&h.ask, o, loop);
     if (status == RELAY_OK)

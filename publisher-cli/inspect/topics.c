@@ -75,7 +75,8 @@ bool topics_of_key(const char *prefix, const char *kind, const char *key, size_t
     const char *end = key + key_len, *brace = NULL;
     if (key_len > start.len && memcmp(key, start.data, start.len) == 0)
         brace = memchr(key + start.len, '}', key_len - start.len);
-    bool is_good = brace != NULL && (size_t)(end - brace) >= behind.len &&
+    bool is_good = brace != NULL && memchr(key, '\0', (size_t)(brace - key)) == NULL &&
+                   (size_t)(end - brace) >= behind.len &&
                    memcmp(brace, behind.data, behind.len) == 0 &&
                    topic_check(brace + behind.len, (size_t)(end - brace) - behind.len) == NULL;
     if (is_good) {

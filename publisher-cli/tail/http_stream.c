@@ -187,7 +187,8 @@ static int on_timer(CURLM *multi, long timeout_ms, void *arg) {
     if (timeout_ms < 0)
         uv_timer_stop(&h->timer);
     else
-        uv_timer_start(&h->timer, on_timer_due, (uint64_t)timeout_ms, 0);
+        /* Not at once: libuv before 1.45 would call it again before it looks at signals. */
+        uv_timer_start(&h->timer, on_timer_due, timeout_ms > 0 ? (uint64_t)timeout_ms : 1, 0);
     return 0;
 }
 

@@ -160,7 +160,7 @@ static void set_why(struct tail *t, int code, const char *why) {
     size_t len = strlen(why);
     t->why_code = code;
     buf_reset(&t->why);
-    tail_print_put_shown(&t->why, why, len < WHY_MAX_BYTES ? len : WHY_MAX_BYTES);
+    terminal_put_shown(&t->why, why, len < WHY_MAX_BYTES ? len : WHY_MAX_BYTES);
 }
 
 /* Said once for all attempts until there is a stream again. */

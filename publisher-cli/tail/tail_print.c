@@ -24,24 +24,11 @@ void tail_print_fini(struct tail_print *p) {
     buf_fini(&p->text);
 }
 
-void tail_print_put_shown(struct buf *to, const char *text, size_t len) {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        bool is_c1 = c == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] < 0xa0;
-        if (is_c1) /* U+0080 and up to U+009F are ESC and the letter at that place */
-            buf_printf(to, "^[%c", (unsigned char)text[++i] - 0x40);
-        else if (c != '\t' && (c < 0x20 || c == 0x7f))
-            buf_printf(to, "^%c", c ^ 0x40);
-        else
-            buf_putc(to, (char)c);
-    }
-}
-
 /* ---- text ---- */
 
 static void put_text(struct tail_print *p, const char *text, size_t len) {
     if (p->is_terminal)
-        tail_print_put_shown(&p->text, text, len);
+        terminal_put_shown(&p->text, text, len);
     else
         buf_append(&p->text, text, len);
 }
@@ -116,10 +103,10 @@ static void warn(struct tail_print *p, const json_t *topics, const json_t *reaso
         const json_t *topic = json_array_get(topics, i);
         buf_puts(&list, i > 0 ? ", " : "");
         if (json_is_string(topic))
-            tail_print_put_shown(&list, json_string_value(topic), json_string_length(topic));
+            terminal_put_shown(&list, json_string_value(topic), json_string_length(topic));
     }
     buf_puts(&list, ": ");
-    tail_print_put_shown(&list, json_string_value(reason), json_string_length(reason));
+    terminal_put_shown(&list, json_string_value(reason), json_string_length(reason));
     complain(p->err, "events were missed on %s", list.data);
     buf_fini(&list);
 }

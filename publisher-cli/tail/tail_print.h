@@ -43,7 +43,4 @@ int tail_print_reset(struct tail_print *p, const struct event_stream_event *even
  * written is dropped. */
 int tail_print_flush(struct tail_print *p);
 
-/* Append @text, of whoever is at the other end, without anything that acts on a terminal. */
-void tail_print_put_shown(struct buf *to, const char *text, size_t len);
-
 #endif

@@ -16,7 +16,7 @@
 #include "relay/bus/internal.h"
 #include "relay/wire/names.h"
 
-enum { PAGE_ENTRIES = 256, PENDING_MAX_BYTES = 1024 * 1024 };
+enum { PAGE_ENTRIES = 256, PENDING_MAX_BYTES = 1024 * 1024, DOUBT_MS = 1000 };
 
 /* A command on the reading connection on behalf of a topic, which may be given up meanwhile. */
 struct history_read {
@@ -131,7 +131,23 @@ static void drop_pending(struct bus_subscription *s) {
     s->pending_bytes = 0;
 }
 
+/* Its latest event is of an epoch that began after the clock was read: what of the past is gone has
+ * to be known before anything of it is given out. */
+static bool is_ahead_of_clock(struct bus_subscription *s) {
+    struct bus *bus = s->bus;
+    if (!bus->domain.exists || s->ring.top.epoch <= bus->domain.position.epoch)
+        return false;
+    s->history = HISTORY_UNKNOWN;
+    if (s->clock_doubted_ms == 0 || uv_now(&bus->loop) >= s->clock_doubted_ms + DOUBT_MS) {
+        s->clock_doubted_ms = uv_now(&bus->loop);
+        bus->clock_due = true; /* and then it is read again; history_watch() would, too */
+    }
+    return true;
+}
+
 static void synced(struct bus_subscription *s) {
+    if (is_ahead_of_clock(s))
+        return;
     if (s->pending_lost) { /* messages that came meanwhile did not fit; the log has them */
         s->pending_lost = false;
         drop_pending(s);

@@ -70,6 +70,7 @@ struct bus_subscription {
     struct log_page *pages;          /* read, or being read, further back than the ring */
     size_t log_entries;              /* that fit in a reply, as far as is known; 0: nothing is */
     uint64_t log_refused_ms;         /* when Redis refused to read the log, loop time; 0: never */
+    uint64_t clock_doubted_ms;       /* when it was asked whether the clock is older than the log */
     struct history_read *read;       /* under way for this topic; NULL: none */
     struct pending_message *pending; /* oldest first */
     size_t pending_bytes;
@@ -197,18 +198,14 @@ struct page_entry {
     uint32_t ends[FRAME_FORMS]; /* of its body in each form, in page.bodies */
 };
 
-enum page_state {
-    PAGE_READING,
-    PAGE_READY,
-    PAGE_FAILED /* Redis refused, or its connection was lost */
-};
+enum page_state { PAGE_READING, PAGE_READY };
 
 /* A stretch of a topic's log: all events with from < id <= top. */
 struct log_page {
     struct log_page *prev, *next;                   /* bus->idle_pages, while nobody holds it */
     struct log_page *of_topic_prev, *of_topic_next; /* topic->pages */
     struct bus *bus;
-    struct bus_subscription *topic; /* NULL: forgotten, and nobody finds it any more */
+    struct bus_subscription *topic; /* NULL: forgotten, or it could not be read; nobody finds it */
     unsigned refs;
     enum page_state state;
     unsigned forms; /* that its events are encoded in */

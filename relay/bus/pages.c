@@ -154,8 +154,7 @@ static void on_page(void *arg, int status, const struct redisReply *reply) {
         p->state = PAGE_READY;
         take_entries(p, reply);
     } else if (p->topic != NULL) {
-        p->state = PAGE_FAILED;
-        forget(p);
+        forget(p); /* who holds it asks again */
     }
     page_put(p);
 }

@@ -13,7 +13,7 @@ void domain_fini(struct domain *d) {
 }
 
 void domain_advance(struct domain *d, const struct event_id *id) {
-    if (id_compare(id, &d->position) > 0)
+    if (id->epoch == d->position.epoch && id_compare(id, &d->position) > 0)
         d->position = *id;
 }
 

@@ -30,6 +30,7 @@ struct domain {
 };
 
 void domain_fini(struct domain *d);
+/* Move the position up to @id, unless that is of another epoch: such a one comes with its note. */
 void domain_advance(struct domain *d, const struct event_id *id);
 struct event_id domain_zero(const struct domain *d); /* below every id of this birth */
 

@@ -475,7 +475,8 @@ static bool hold_pages(struct waiting *w, struct bus_subscription **topics) {
     for (size_t i = 0; i < w->request->topics_len; i++) {
         struct log_page **page = &w->pages[i];
         bool needed = id_compare(&w->pos, &topics[i]->ring.floor) < 0;
-        bool helps = *page != NULL && (*page)->state != PAGE_FAILED && page_covers(*page, &w->pos);
+        /* not of a topic that was given up and is wanted again */
+        bool helps = *page != NULL && (*page)->topic == topics[i] && page_covers(*page, &w->pos);
         w->sure = w->sure || (*page != NULL && !helps);
         if (!needed || !helps)
             drop_page(w, i);

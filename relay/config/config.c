@@ -309,6 +309,10 @@ static enum config_action act(struct loader *l) {
     case ACTION_PRINT:
         put_config(&l->config, l->message);
         break;
+    case ACTION_HEALTH:
+        return CONFIG_CHECK_HEALTH;
+    case ACTION_READY:
+        return CONFIG_CHECK_READY;
     }
     return CONFIG_EXIT_OK;
 }
@@ -336,7 +340,7 @@ enum config_action config_load(struct config *out, int argc, char **argv, char *
         buf_puts(message, "\n");
     }
     config_fini(&l.scratch);
-    if (action == CONFIG_RUN)
+    if (action < CONFIG_EXIT_OK)
         *out = l.config;
     else
         config_fini(&l.config);

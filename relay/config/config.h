@@ -97,16 +97,19 @@ struct config {
 };
 
 enum config_action {
-    CONFIG_RUN,       /* *out is filled: go on, and end it with config_fini() */
+    /* With these *out is filled, and the caller ends it with config_fini(). */
+    CONFIG_RUN,
+    CONFIG_CHECK_HEALTH, /* ask the relay that runs with *out for /healthz */
+    CONFIG_CHECK_READY,  /* and for /readyz */
+    /* With these it is not. */
     CONFIG_EXIT_OK,   /* write @message to standard output, exit 0 */
     CONFIG_EXIT_USAGE /* write @message to standard error, exit 2 */
 };
 
 /* Read everything. @argv[0] is the program; @env is the process's environment, or NULL for none.
- * @message gets what is to be said (ends with a line feed) when the action is not CONFIG_RUN: the
+ * @message gets what is to be said (ends with a line feed) when the action is to exit: the
  * help, the version, the printed configuration, or one sentence that names the option, where its
- * value came from, the value and what is allowed, without a secret. *out changes only on
- * CONFIG_RUN. */
+ * value came from, the value and what is allowed, without a secret; *out is then as it was. */
 enum config_action config_load(struct config *out, int argc, char **argv, char **env,
                                struct buf *message);
 

@@ -85,8 +85,12 @@ static void put_entry(struct buf *out, const char *term, const char *text) {
 
 static void put_codes_and_signals(struct buf *out) {
     roff_put_section(out, "EXIT STATUS");
-    put_entry(out, "`0`", "A signal ended it, and its streams were drained.");
-    put_entry(out, "`1`", "It could not start, or was told twice to end.");
+    put_entry(
+        out, "`0`",
+        "A signal ended it, and its streams were drained; or the relay that was asked is well.");
+    put_entry(
+        out, "`1`",
+        "It could not start, or was told twice to end; or the relay that was asked is not well.");
     put_entry(out, "`2`", "Wrong options.");
     roff_put_section(out, "SIGNALS");
     put_entry(out, "`SIGTERM`, `SIGINT`",

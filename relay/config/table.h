@@ -33,7 +33,9 @@ enum option_action {
     ACTION_GENERATE,
     ACTION_VERSION,
     ACTION_CHECK,
-    ACTION_PRINT
+    ACTION_PRINT,
+    ACTION_HEALTH,
+    ACTION_READY
 };
 
 /* What --generate prints. */

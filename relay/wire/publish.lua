@@ -31,6 +31,7 @@ end
 -- Eight digits, as times before 2059 have, are unrolled: a loop takes three times as long. It takes
 -- nothing from outside, since each such thing would be allocated in each call.
 local base36 = function(x)
+  if not (x >= 0 and x < 2^64) then error('a number in the clock or in a log is none of ours', 0) end
   local char, low = string.char, ''
   while x >= 2821109907456 do
     local digit = x % 36

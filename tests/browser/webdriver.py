@@ -78,12 +78,13 @@ class Chromedriver:
 class Browser:
     """One browser with a profile of its own. Elements are named by CSS selector at each use, never held."""
 
-    def __init__(self, driver, profile):
+    def __init__(self, driver, profile, any_certificate=False):
         arguments = ARGUMENTS + [f"--user-data-dir={profile}"]
         if os.geteuid() == 0:
             arguments.append("--no-sandbox")  # Chromium's sandbox refuses root
         value = driver.call("POST", "/session", {"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
+            "acceptInsecureCerts": any_certificate,
             "goog:chromeOptions": {"args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
         }}})

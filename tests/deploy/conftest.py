@@ -3,7 +3,9 @@ test end them, and judge their end, in the same way.
 """
 
 import contextlib
+import itertools
 import pathlib
+import re
 import sys
 import threading
 
@@ -11,7 +13,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
 import pytest  # noqa: E402
 
+import balancers  # noqa: E402
 import harness  # noqa: E402
+from balancers import ROOT  # noqa: E402
 from settings import RELAY  # noqa: E402
 
 OPTIONS = ["--workers", "2", "--drain-grace", "0s", "--drain", "50ms"]
@@ -22,7 +26,7 @@ def pytest_configure():
         pytest.exit(f"{RELAY} is missing: run make first, or name its folder in BUILD", returncode=2)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def redis(tmp_path_factory):
     server = harness.Redis(tmp_path_factory.mktemp("redis"))
     yield server
@@ -74,3 +78,21 @@ def topic_load():
                 publisher.join()
 
     return load
+
+
+@pytest.fixture
+def topic(request, _number=itertools.count(1)):
+    """A topic that no other test uses."""
+    return f"{re.sub(r'[^a-z0-9_.]+', '.', request.node.name.lower())[:100]}.{next(_number)}"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    return balancers.Certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def npm():
+    """The npm packages of tests/e2e, which `make test-run` has installed."""
+    if not (ROOT / "tests/e2e/node_modules/eventsource").exists():
+        pytest.skip("the npm package eventsource is missing: `make test-run` installs it")

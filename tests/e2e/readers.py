@@ -221,7 +221,7 @@ class ChromiumReader:
         directory = pathlib.Path(run.directory) / name
         directory.mkdir()
         self.driver = Chromedriver(directory)
-        self.browser = Browser(self.driver, directory / "profile")
+        self.browser = Browser(self.driver, directory / "profile", any_certificate=self.where.startswith("https:"))
         self.browser.open(self.where + "/healthz")
 
     @staticmethod

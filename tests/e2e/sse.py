@@ -69,8 +69,8 @@ class Parser:
 class Stream:
     """An open subscription. Read it with wait_for(): each call goes on behind the event it last returned."""
 
-    def __init__(self, address, target, headers=(), rcvbuf=None, version="1.1", accept="text/event-stream"):
-        self.conn = Conn(address, rcvbuf)
+    def __init__(self, address, target, headers=(), rcvbuf=None, version="1.1", accept="text/event-stream", connect=Conn):
+        self.conn = connect(address, rcvbuf)
         self.parser = Parser()
         self.raw = bytearray()
         self.chunks = []

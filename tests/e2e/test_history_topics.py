@@ -82,6 +82,16 @@ def test_history_is_what_a_relay_streams(relay, redis, topic):
     assert [json.loads(line)["event"] for line in streamed] == ["greeting", None]
 
 
+def test_history_on_a_terminal(redis, topic):
+    """Nothing that was published acts on the terminal; elsewhere it is as it was published."""
+    data = "red \033[31m\x07 C1 \x9b2J\r end\ntwo\tlines"
+    done = run_publish("--redis", redis.url, topic, "-", stdin=data.encode())
+    assert done.returncode == 0, done.stderr
+    shown = on_terminal("history", topic, "--redis", redis.url)
+    assert shown == "red ^[[31m^G C1 ^[[2J^M end\ntwo\tlines\n"
+    assert ask(redis, "history", topic).stdout == data + "\n"
+
+
 def test_history_in_pages(redis, topic):
     """Longer than any page; where to begin, and how many."""
     lines = [str(n) for n in range(5000)]
@@ -246,6 +256,8 @@ def test_topics_are_not_confused_with_keys(own_redis):
     """An idempotency key may look like the end of another key."""
     publish(own_redis, "t", "x", options=["--key", "}:last:no", "--ttl", "1m"])
     own_redis("SET", "sse:{0}:last:{no}", "x")
+    own_redis("SET", b"sse:{\0}:last:no", "x")
+    own_redis("SET", b"sse:{0\0}:last:no", "x")
     assert topics(own_redis).keys() == {"t"}
 
 

@@ -2,8 +2,8 @@
 
 import os
 import pathlib
-import select
 import re
+import select
 import signal
 import socket
 import time
@@ -389,7 +389,7 @@ def test_demo(socket_dir, start_relay):
         clock.wait_name("time"), clock.wait_name("time")
         letters.wait_name("letters")
         url = re.search(r"\n\npublish from another shell: export REDIS_URL=(\S+)\n", relay.out)[1]
-        assert run_publish("letters", "by hand", env={"REDIS_URL": url}).returncode == 0
+        assert run_publish("-t", "letters", "by hand", env={"REDIS_URL": url}).returncode == 0
         letters.wait_data("by hand")
     pids = descendants(relay.pid)
     assert relay.terminate() == 0

@@ -405,6 +405,23 @@ def test_clock_behind_its_logs(domain, redis):
     assert [domain.log(t)[-1][1]["p"] for t in "bc"] == ["0", "0"]
 
 
+@pytest.mark.parametrize("number", ["-1", "-inf", "inf", "nan", "1e300"])
+@pytest.mark.parametrize("where", ["epoch", "entry"])
+def test_numbers_of_somebody_else(domain, redis, where, number):
+    """Whoever wrote them: Redis goes on serving everybody, and nothing is written."""
+    domain("t")
+    if where == "epoch":
+        redis("HSET", domain.key("clock"), "epoch", number)
+    else:
+        redis("DEL", domain.key("log:t"), domain.key("last:t"))
+        place = redis("XADD", domain.key("log:t"), "*", "e", "{}", "p", "0", "g", number).decode()
+        redis("HSET", domain.key("clock"), "ms", int(place.split("-")[0]) + 1)
+    before = domain.clock(), domain.log("t")
+    with pytest.raises(RedisError, match="none of ours"):
+        domain("t")
+    assert (domain.clock(), domain.log("t")) == before
+
+
 def test_log_of_another_birth(domain, redis):
     """A log that ends at or before from:1 holds nothing of this birth, and gives no prev."""
     domain.one("a")

@@ -6,12 +6,13 @@ import pty
 import re
 import select
 import shlex
+import signal
 import subprocess
 import time
 
 import pytest
 
-from harness import run_publish, run_relay
+from harness import relay_env, run_publish, run_relay
 from settings import BUILD, DEADLINE, PUBLISH, ROOT, tool
 
 SHARE = BUILD / "share"
@@ -113,6 +114,19 @@ def test_wrong_usage(args, sentence):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("sse-publish: ") and sentence in done.stderr
     assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors(own_redis, closed):
+    """What is missing is missed where it is needed, and nothing else is taken for it."""
+    commands = f'"$0" t data {closed}; echo $? >>"$1"; "$0" --lines t "$2" {closed}; echo $? >>"$1"'
+    lines, codes = (own_redis.directory / name for name in ("lines", "codes"))
+    lines.write_text("one\ntwo\n")
+    subprocess.run(["sh", "-c", commands, PUBLISH, codes, lines], env=relay_env({"REDIS_URL": own_redis.url}),
+                   stdout=subprocess.DEVNULL, check=True, timeout=DEADLINE)
+    aborted = str(128 + signal.SIGABRT)
+    assert len(codes.read_text().split()) == 2 and aborted not in codes.read_text()
+    assert own_redis("XLEN", "sse:{0}:log:t") == 3
 
 
 def test_a_secret_is_not_repeated():

@@ -300,6 +300,33 @@ def test_epoch_that_was_lost(start_relay, own_redis, topic, quiet):
         assert [e.data for e in stream.named("message")] == ["3", "4", "after"] and len(resets(stream)) == 1
 
 
+# What a replica holds that lacks the last event, and got another one since.
+FAILED_OVER = """
+local log, last, clock = KEYS[1], KEYS[2], KEYS[3]
+redis.call('XDEL', log, ARGV[1])
+redis.call('HSET', clock, 'epoch', '2', 'from:2', ARGV[2], 'ms', ARGV[3], 'seq', '0')
+redis.call('XADD', log, ARGV[3] .. '-0', 'e', '{"data":"3"}', 'p', ARGV[4], 'g', '2')
+redis.call('SET', last, ARGV[5])
+"""
+
+
+def test_failover_that_a_log_tells_first(start_relay, own_redis, topic):
+    """A topic's last id is of an epoch that the node has not heard of: nothing of the log may be given out before the
+    clock has said what of the past is gone."""
+    relay = start_relay("--allow-anonymous-publish", "--linger", "0s", redis_url=own_redis.url).wait_ready()
+    kept, lost = publish(relay, topic, 1), publish(relay, topic, "lost")
+    birth, _, ms, seq = parse_id(kept)
+    lost_ms, lost_seq = parse_id(lost)[2:]
+    new = f"{birth}.2.{base36(lost_ms + 1)}-0"
+    keys = [f"sse:{{0}}:log:{topic}", f"sse:{{0}}:last:{topic}", "sse:{0}:clock"]
+    own_redis("EVAL", FAILED_OVER, "3", *keys, f"{lost_ms}-{lost_seq}", f"{ms}-{seq}", str(lost_ms + 1), kept, new)
+    with come_back(relay, topic, lost) as stream:
+        assert wait_reset(stream, "failover", topic) == kept
+        assert stream.wait_data("3").id == new
+        goes_on(stream, relay, topic)
+        assert [e.data for e in stream.named("message")] == ["3", "after"] and len(resets(stream)) == 1
+
+
 # ---- live ----
 
 

@@ -366,6 +366,34 @@ def test_reconnect_within_the_linger(start_relay, own_redis, topic):
         assert parse_id(stream.wait_name("relay.live").id)[1:] >= parse_id(last)[1:]
 
 
+def calls(redis, command):
+    """How often Redis was asked, and how often it refused."""
+    found = re.search(rf"cmdstat_{command}:calls=(\d+).*failed_calls=(\d+)", redis("INFO", "commandstats").decode())
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def test_topic_that_is_given_up_and_wanted_again_during_a_replay(start_relay, own_redis, topic):
+    """Of two topics one is read and the other cannot be, and the client goes and comes again."""
+    options = ["--ring-topic", "4KiB", "--linger", "0s", "--allow-anonymous-publish", "--workers", "1"]
+    node = start_relay(*options, redis_url=own_redis.url).wait_ready()
+    one, two = f"{topic}.1", f"{topic}.2"
+    log, numbers = f"sse:{{0}}:log:{two}", [f"{n:0500}" for n in range(40)]
+    first = publish(node, one, numbers[0])
+    publish(node, one, *numbers)
+    recent = [publish(node, two, n) for n in numbers][-2]
+    with come_back(node, f"{one},{two}", recent) as ready:
+        ready.wait_live()
+        own_redis("RENAME", log, "saved")
+        own_redis("SET", log, "not a log")
+        with come_back(node, f"{one},{two}", first):
+            wait_until(lambda: calls(own_redis, "xrange")[1] > 0, "a refused page")
+    own_redis("RENAME", "saved", log)
+    wait_until(lambda: topic not in str(own_redis.subscriptions()), "the end of the linger")
+    with come_back(node, f"{one},{two}", first) as again:
+        again.wait_live()
+        assert [e.data for e in again.named("message")].count(numbers[0]) == 2
+
+
 # ---- storms ----
 
 

@@ -520,6 +520,16 @@ def test_signals(serve, tail, number):
         assert watch.end(number) == code and watch.err == ""
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_under_load(serve, tail, number):
+    """A server that never pauses keeps no signal from being heard."""
+    server = serve(flood(STREAM + event("x"), b":\n" * 30000))
+    watch = tail(server.url, "t")
+    watch.wait_lines(1)
+    wait_until(lambda: server.sent > 10, "the flood")
+    assert watch.end(number) == 0 and watch.err == ""
+
+
 def start_into_pipe(url, *args):
     return subprocess.Popen([PUBLISH, "tail", "--url", url, "t", *args], stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=relay_env(ENV))

@@ -454,6 +454,13 @@ static void test_actions(void **state) {
     assert_int_equal(load(w, ARGS("--check-config", "--retry=1"), NONE), CONFIG_EXIT_USAGE);
     assert_int_equal(load(w, ARGS("--version"), NONE), CONFIG_EXIT_OK);
     assert_string_equal(w->message.data, "sse-relay " SSE_VERSION "\n");
+    /* What the asking of a relay needs is its whole configuration. */
+    assert_int_equal(load(w, ARGS("--check-health", "--listen=:7"), NONE), CONFIG_CHECK_HEALTH);
+    assert_int_equal(w->config.listen.items[0].port, 7);
+    assert_int_equal(load(w, ARGS("--check-ready"), LIST("SSE_RELAY_ADMIN_LISTEN=:8")),
+                     CONFIG_CHECK_READY);
+    assert_int_equal(w->config.admin_listen.port, 8);
+    assert_int_equal(load(w, ARGS("--check-ready", "--retry=1"), NONE), CONFIG_EXIT_USAGE);
     /* Help is given even to who has something else wrong. */
     assert_int_equal(load(w, ARGS("-h", "--nonsense"), LIST("SSE_RELAY_X=")), CONFIG_EXIT_OK);
 }
