@@ -156,6 +156,7 @@ static void write_redis(const struct bus_figures *b, struct buf *out) {
     labelled(out, "events_received_total", "kind", "live", figure_get(&b->events_live));
     labelled(out, "events_received_total", "kind", "durable", figure_get(&b->events_durable));
     labelled(out, "events_received_total", "kind", "malformed", figure_get(&b->events_malformed));
+    labelled(out, "events_received_total", "kind", "foreign", figure_get(&b->events_foreign));
     single(out, "topic_gaps_total", "counter",
            "Gaps in durable topics that were filled from their logs.", figure_get(&b->gaps));
     single(out, "worker_queue_dropped_total", "counter",

@@ -187,6 +187,7 @@ static void on_turn(uv_check_t *turn) {
     if (bus->clock_due)
         clock_read(bus);
     bus->clock_due = false;
+    doubt_ask(bus);
     replay_serve(bus);
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/base/clock.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "relay/bus/internal.h"
@@ -47,6 +48,11 @@ static bool same_clock(const struct domain *a, const struct domain *b) {
            a->position.epoch == b->position.epoch;
 }
 
+void clock_advance(struct bus *bus, const struct event_id *id) {
+    domain_advance(&bus->domain, id);
+    doubt_position(bus, id);
+}
+
 /* A position that was read, until the subscription connection has come as far. */
 struct ahead {
     struct bus *bus;
@@ -61,8 +67,11 @@ static void on_settled(void *arg, int status, const struct redisReply *reply) {
         d->reads_sent--; /* its return reads anew */
     } else {
         d->reads_done++;
-        if (strcmp(d->position.birth, ahead->position.birth) == 0)
-            domain_advance(d, &ahead->position);
+        if (d->known && d->position.epoch == ahead->position.epoch &&
+            strcmp(d->position.birth, ahead->position.birth) == 0) {
+            clock_advance(ahead->bus, &ahead->position);
+            doubt_answered(ahead->bus);
+        }
     }
     ahead->bus->replays_due = true;
     free(ahead);
@@ -88,6 +97,8 @@ static void take_clock(struct bus *bus, const redisReply *reply) {
     fresh.exists = fresh.position.birth[0] != '\0';
     bool known = d->known, changed = known && !same_clock(d, &fresh);
     fresh.known = true;
+    fresh.ahead_ms = same_clock(d, &fresh) ? d->ahead_ms : 0;
+    domain_learn_ahead(&fresh, fresh.position.ms, clock_wall_ms());
     if (!known || changed)
         replay_restart(bus);
     if (known && !changed) {
@@ -119,7 +130,9 @@ void clock_read(struct bus *bus) {
     names_clock(&key, bus->options.prefix, BUS_TAG);
     const char *argv[] = {"HGETALL", key.data};
     const size_t argv_len[] = {7, key.len};
-    if (redis_client_command(&bus->reader, 2, argv, argv_len, on_clock, bus) == RELAY_OK)
+    if (redis_client_command(&bus->reader, 2, argv, argv_len, on_clock, bus) == RELAY_OK) {
         bus->domain.reads_sent++;
+        doubt_asked(bus);
+    }
     buf_fini(&key);
 }

@@ -81,11 +81,12 @@ static void message(struct bus *bus, struct bus_subscription *s, const redisRepl
         malformed(bus, s, why != NULL ? why : relay_strerror(rc));
         return;
     }
-    figure_add(envelope.durable ? &bus->figures->events_durable : &bus->figures->events_live, 1);
-    if (envelope.durable)
-        history_event(s, &envelope, payload);
-    else
+    if (!envelope.durable) {
+        figure_add(&bus->figures->events_live, 1);
         live_event(bus, s, &envelope);
+    } else if (history_event(s, &envelope, payload)) {
+        figure_add(&bus->figures->events_durable, 1);
+    }
     envelope_fini(&envelope);
 }
 

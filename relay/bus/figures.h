@@ -19,6 +19,7 @@ struct bus_figures {
     figure events_durable;
     figure gaps; /* of durable topics, filled from their logs */
     figure events_malformed;
+    figure events_foreign; /* durable messages that are not of this domain's clock */
     figure events_dropped; /* not queued for a worker: its queue was full */
     figure published;      /* answers to publishes */
     figure publish_failed;

@@ -6,7 +6,7 @@
  * the ring's top: its `prev` is the top, and it is delivered; it is not above the top, and it is a
  * duplicate; its `prev` is above, and something was missed: subscribers are told to ask for a
  * replay, and the log fills the gap, once, for all of them. Messages that come while a topic is
- * READING wait. */
+ * READING wait. What the clock cannot have given out is left to doubt.c. */
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -155,8 +155,9 @@ static void synced(struct bus_subscription *s) {
         return;
     }
     s->history = HISTORY_SYNCED;
+    s->doubted = false; /* whatever was put aside came before the log was read */
     s->bus->replays_due = true;
-    domain_advance(&s->bus->domain, &s->ring.top);
+    clock_advance(s->bus, &s->ring.top);
     while (s->pending != NULL && s->history == HISTORY_SYNCED) {
         struct pending_message *p = s->pending;
         struct envelope envelope;
@@ -287,6 +288,7 @@ void history_begin(struct bus_subscription *s) {
     struct bus *bus = s->bus;
     read_forget(s);
     s->history = HISTORY_UNKNOWN;
+    s->doubted = false;
     s->extended = s->reaches_back = false; /* a server before this one may have trimmed more */
     if (!bus->domain.known || bus->reader.state != REDIS_CLIENT_READY)
         return; /* history_resume() comes */
@@ -320,6 +322,7 @@ void history_watch(struct bus *bus) {
 
 void history_restart(struct bus *bus) {
     bus->domain.known = false;
+    doubt_forget(bus);
     for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next) {
         if (s->history == HISTORY_SYNCED)
             subscriptions_tell_gap_to_all(s, 0);
@@ -360,16 +363,13 @@ static void keep_pending(struct bus_subscription *s, const redisReply *message) 
     DL_APPEND(s->pending, p);
 }
 
-static bool ids_of(const struct bus_subscription *s, const struct envelope *envelope,
-                   struct event_id *id, struct event_id *prev) {
-    const struct domain *d = &s->bus->domain;
-    if (id_parse(envelope->id, envelope->id_len, id) != RELAY_OK || !d->known)
-        return false;
-    *prev = domain_zero(d);
-    if (envelope->prev_len > 1 && id_parse(envelope->prev, envelope->prev_len, prev) == RELAY_OK &&
+/* Both were checked by envelope_decode(). */
+static void ids_of(const struct domain *d, const struct envelope *envelope, struct event_id *id,
+                   struct event_id *prev) {
+    id_parse(envelope->id, envelope->id_len, id);
+    if (id_parse(envelope->prev, envelope->prev_len, prev) != RELAY_OK || /* 0 */
         strcmp(prev->birth, d->position.birth) != 0)
         *prev = domain_zero(d);
-    return strcmp(id->birth, d->position.birth) == 0 && id->epoch == d->position.epoch;
 }
 
 static struct frame *encode(const struct bus_subscription *s, const struct envelope *envelope,
@@ -391,37 +391,36 @@ static void deliver(struct bus_subscription *s, const struct envelope *envelope,
         events_hand_over(s, frame_ref(frame), id);
     else
         subscriptions_tell_gap_to_all(s, 0); /* memory was short; a replay tries again */
-    domain_advance(&s->bus->domain, id);
+    clock_advance(s->bus, id);
     add(s, id, prev, message->str, message->len, frame);
 }
 
-void history_event(struct bus_subscription *s, const struct envelope *envelope,
+bool history_event(struct bus_subscription *s, const struct envelope *envelope,
                    const redisReply *message) {
-    struct event_id id, prev;
+    struct event_id id, prev, *top = &s->ring.top;
     if (s->history != HISTORY_SYNCED) {
         keep_pending(s, message);
-        return;
+        return true;
     }
-    if (!ids_of(s, envelope, &id, &prev)) { /* another epoch or birth */
-        keep_pending(s, message);
-        history_restart(s->bus);
-        return;
-    }
-    int link = id_compare(&prev, &s->ring.top);
-    if (id_compare(&id, &s->ring.top) <= 0)
-        return; /* seen */
+    ids_of(&s->bus->domain, envelope, &id, &prev);
+    if (strcmp(id.birth, top->birth) == 0 && id_compare(&id, top) <= 0)
+        return true; /* seen */
+    if (doubt_message(s, &id))
+        return false;
+    int link = id_compare(&prev, top);
     if (link > 0) {
         figure_add(&s->bus->figures->gaps, 1);
         subscriptions_tell_gap_to_all(s, 0);
         keep_pending(s, message);
         fill(s, &prev);
-        return;
+        return true;
     }
     if (link < 0) { /* a fork: what we saw last is not what was published before this */
         subscriptions_tell_gap_to_all(s, RESET_FAILOVER);
         restart_ring(s, &prev);
     }
     deliver(s, envelope, message, &id, &prev);
+    return true;
 }
 
 /* ---- backwards ---- */

@@ -75,6 +75,7 @@ struct bus_subscription {
     struct pending_message *pending; /* oldest first */
     size_t pending_bytes;
     bool pending_lost; /* some did not fit: what is missing has to be read again */
+    bool doubted;      /* an event ahead of the clock was put aside since it was synced */
     size_t topic_len;
     char *topic;
     struct bus_interest interests[]; /* per worker */
@@ -100,6 +101,24 @@ struct bus_script {
     char why[160];
     uv_timer_t retry; /* runs once something failed */
     struct rng rng;
+};
+
+/* Messages that were put aside until the clock tells what they are. */
+struct doubted {
+    uint64_t strange;      /* of another birth or epoch */
+    uint64_t ahead;        /* of ours, and ahead of the clock; */
+    struct event_id first; /* the least of these */
+};
+
+struct bus_doubt {
+    struct doubted asked;   /* came before the read of the clock that tells was sent: */
+    uint64_t read;          /* its number */
+    struct doubted unasked; /* came since */
+    uint64_t asked_ms;      /* when the clock was asked for them last, loop time */
+    uint64_t unlogged;      /* foreign ones since the last line in the log */
+    struct log_limit log;
+    struct event_id latest; /* these two for the log */
+    char topic[TOPIC_MAX_BYTES + 1];
 };
 
 struct bus {
@@ -128,6 +147,7 @@ struct bus {
     uv_timer_t tick;
     struct bus_probe probe;
     struct bus_script script;
+    struct bus_doubt doubt;
     struct log_limit malformed_log;
     struct log_limit overflow_log;
     struct log_limit refused_log;
@@ -154,6 +174,17 @@ void subscriptions_tell_gap_to_all(struct bus_subscription *s, unsigned reasons)
 
 /* clock.c */
 void clock_read(struct bus *bus);
+void clock_advance(struct bus *bus, const struct event_id *id); /* the position: at least @id */
+
+/* doubt.c */
+/* Whether the message is to be put aside: the clock, as it is known, cannot have given @id out. */
+bool doubt_message(struct bus_subscription *s, const struct event_id *id);
+void doubt_ask(struct bus *bus);   /* once a turn: read the clock where it has to tell */
+void doubt_asked(struct bus *bus); /* a read of the clock was sent */
+void doubt_position(struct bus *bus,
+                    const struct event_id *position); /* the clock is the same, and as far */
+void doubt_answered(struct bus *bus); /* a read is done, and the clock is the same */
+void doubt_forget(struct bus *bus);   /* everything is read anew */
 
 /* history.c */
 void history_clock_known(
@@ -162,9 +193,11 @@ void history_restart(
     struct bus *bus); /* another epoch or birth, or another connection: read everything anew */
 void history_resume(
     struct bus *bus); /* the reading connection, or the clock, is there: read what has to be read */
-void history_watch(struct bus *bus);            /* once a second: ask again for what was refused */
-void history_begin(struct bus_subscription *s); /* a topic was confirmed */
-void history_event(struct bus_subscription *s, const struct envelope *envelope,
+void history_watch(struct bus *bus); /* once a second: ask again for what was refused */
+void history_begin(
+    struct bus_subscription *s); /* read what there is anew: a topic was confirmed, say */
+/* A durable message. Returns false where it was put aside, to be counted later (doubt.c). */
+bool history_event(struct bus_subscription *s, const struct envelope *envelope,
                    const redisReply *message);
 void history_extend(
     struct bus_subscription *s); /* read backwards into the ring, as far as it may grow */

@@ -6,6 +6,8 @@
 
 #include "relay/wire/reset.h"
 
+enum { CLOCKS_DIFFER_MS = 1000 }; /* by so much, those of two machines may */
+
 void domain_fini(struct domain *d) {
     free(d->notes);
     d->notes = NULL;
@@ -15,6 +17,16 @@ void domain_fini(struct domain *d) {
 void domain_advance(struct domain *d, const struct event_id *id) {
     if (id->epoch == d->position.epoch && id_compare(id, &d->position) > 0)
         d->position = *id;
+}
+
+void domain_learn_ahead(struct domain *d, uint64_t clock_ms, uint64_t now_ms) {
+    if (clock_ms > now_ms && clock_ms - now_ms > d->ahead_ms)
+        d->ahead_ms = clock_ms - now_ms;
+}
+
+bool domain_is_ahead(const struct domain *d, const struct event_id *id, uint64_t now_ms) {
+    return id->ms > now_ms && id->ms - now_ms > CLOCKS_DIFFER_MS &&
+           id->ms - now_ms - CLOCKS_DIFFER_MS > d->ahead_ms;
 }
 
 struct event_id domain_zero(const struct domain *d) {

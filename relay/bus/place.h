@@ -27,11 +27,19 @@ struct domain {
         *notes; /* the last id before each epoch; .epoch is that which began behind it */
     size_t notes_len;
     uint64_t memory_ms; /* how long the last id of a topic is kept */
+    uint64_t ahead_ms;  /* how far the clock was ahead of this node's own, as far as is known */
 };
 
 void domain_fini(struct domain *d);
 /* Move the position up to @id, unless that is of another epoch: such a one comes with its note. */
 void domain_advance(struct domain *d, const struct event_id *id);
+/* Learn from the clock that was read at @now_ms, by this node's own. */
+void domain_learn_ahead(struct domain *d, uint64_t clock_ms, uint64_t now_ms);
+
+/* Whether @id, of the domain's epoch, is ahead of all that its clock can have given out by @now_ms,
+ * as far as is known: it was made up, or the clock is further ahead of this node's than that. */
+bool domain_is_ahead(const struct domain *d, const struct event_id *id, uint64_t now_ms);
+
 struct event_id domain_zero(const struct domain *d); /* below every id of this birth */
 
 /* Whether an entry of a log with this ms and seq is of this birth: a log may outlive its clock. */

@@ -221,6 +221,7 @@ void subscriptions_confirmed(struct bus *bus, const char *channel, size_t len) {
 }
 
 void subscriptions_lost(struct bus *bus) {
+    doubt_forget(bus);
     for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next) {
         if (s->state == BUS_TOPIC_CONFIRMED)
             subscriptions_tell_gap_to_all(s, s->carried_live ? RESET_LIVE : 0);

@@ -64,7 +64,7 @@ static const struct option table[] = {
      .form = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or unix:PATH",
      .check = check_redis,
      .secret = true,
-     .help = "the server that all relays share"},
+     .help = "the server and DB of relays and publishers"},
     {.name = "redis-timeout",
      DURATION(redis_timeout_ms, "3s", 100, MINUTE),
      .help = "how long connecting, or an answer, may take"},

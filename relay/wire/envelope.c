@@ -25,13 +25,18 @@ static bool is_dash(struct field f) {
     return f.len == 1 && f.p[0] == '-';
 }
 
-static bool is_id(struct field f) {
-    struct event_id ignored;
-    return id_parse(f.p, f.len, &ignored) == RELAY_OK;
-}
-
-static bool is_prev(struct field f) {
-    return (f.len == 1 && f.p[0] == '0') || is_id(f);
+/* Returns what is wrong, or NULL. */
+static const char *check_ids(struct field id_field, struct field prev_field) {
+    struct event_id id, prev;
+    if (id_parse(id_field.p, id_field.len, &id) != RELAY_OK)
+        return "the envelope has an invalid id";
+    if (prev_field.len == 1 && prev_field.p[0] == '0')
+        return NULL;
+    if (id_parse(prev_field.p, prev_field.len, &prev) != RELAY_OK)
+        return "the envelope has an invalid id";
+    if (strcmp(id.birth, prev.birth) == 0 && id_compare(&prev, &id) >= 0)
+        return "the envelope has a prev that is not before its id";
+    return NULL;
 }
 
 /* Cut @rest at its first space: what is before it is the field. */
@@ -52,8 +57,9 @@ static const char *read_ids(struct field *rest, struct envelope *e) {
         return "the envelope is cut short";
     if (is_dash(id) && is_dash(prev))
         return NULL;
-    if (!is_id(id) || !is_prev(prev))
-        return "the envelope has an invalid id";
+    const char *wrong = check_ids(id, prev);
+    if (wrong != NULL)
+        return wrong;
     e->durable = true;
     e->id = id.p;
     e->id_len = id.len;

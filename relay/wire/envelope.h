@@ -42,8 +42,8 @@ struct envelope {
  * string, event (optional) a string that event_name_check() accepts, retry (optional) an integer
  * that retry_check() accepts; null counts as absent; unknown members are ignored, so that
  * publishers may be newer than relays; a member that stands there twice is refused. id and prev are
- * both `-` or both ids (prev may be `0`). Embedded NUL (\u0000) in data is passed on as it is. A
- * message over MESSAGE_MAX_BYTES, or data over DATA_MAX_BYTES, is refused.
+ * both `-` or both ids (prev may be `0`), and prev is before id. Embedded NUL (\u0000) in data is
+ * passed on as it is. A message over MESSAGE_MAX_BYTES, or data over DATA_MAX_BYTES, is refused.
  *
  * Returns RELAY_OK (the caller ends with envelope_fini(); @message must live until then), or
  *   RELAY_EINVAL  and *@why (static storage) says what is wrong, as a sentence for the log;

@@ -24,6 +24,7 @@ from checker import Checker, Published, Violation, unreached
 from http_raw import Closed, fetch
 from pair import Pair
 from readers import ChromiumReader, NodeReader, SocketReader, quoted
+from resp import RedisError
 from settings import DEADLINE, HERE
 
 TOPICS = ["orders", "orders.eu", "stock", "quiet", "börse"]
@@ -208,6 +209,19 @@ def kill_redis(run, rng):
     run.tell("Redis started")
 
 
+def forge_ids(run, rng):
+    """Messages that are no events, on all topics: of another birth, of other epochs, from the future."""
+    with contextlib.suppress(OSError, EOFError, RedisError), run.redis.client() as client:
+        birth, epoch = (value.decode() for value in client("HMGET", "sse:{0}:clock", "birth", "epoch"))
+        now = base36(int(time.time() * 1000))
+        ours, next_one = (f"{birth}.{base36(int(epoch) + more)}" for more in (0, 1))
+        for _ in range(rng.choice([1, 10, 200])):
+            id = rng.choice([f"0a0a.1.{now}-0", f"{next_one}.{now}-0", f"{ours}.zzzzzzzz-1"])
+            prev = rng.choice(["0", f"{ours}.{now}-0", f"{ours}.zzzzzzzz-0", f"{ours}.zzzzzzzz-1"])
+            client("PUBLISH", f"sse:{rng.choice(TOPICS)}", f'sse1 {id} {prev} {{"data":"forged:0"}}')
+    run.tell("forged ids")
+
+
 def cut_readers(run, rng):
     chosen = [r for r in run.readers if isinstance(r, SocketReader) and rng.random() < 0.5]
     run.tell(f"{len(chosen)} readers reconnect")
@@ -231,6 +245,7 @@ RESTARTS = {
     "nemesis of Redis": ((0.5, 4), [client_kill_normal, client_kill_pubsub, client_kill_pubsub, stall_redis, kill_redis]),
     "nemesis of relays": ((0.5, 5), [kill_a_relay, drain_a_relay, stop_a_relay_for_a_while]),
     "nemesis of readers": ((1, 4), [cut_readers]),
+    "nemesis of ids": ((0.1, 1), [forge_ids]),
 }
 FAILOVERS = RESTARTS | {"nemesis of Redis": ((0.2, 3), [fail_over, fail_over, fail_over, client_kill_pubsub, client_kill_normal])}
 

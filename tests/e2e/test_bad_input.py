@@ -439,15 +439,6 @@ def test_bad_messages_are_logged_at_a_limited_rate(start_relay, redis, topic):
     assert relay.metrics().get("sse_relay_events_received_total", kind="malformed") == 1000
 
 
-def test_foreign_ids_on_a_live_channel(relay, redis, topic):
-    """A well-formed durable envelope, which only a later version writes, does not disturb the live ones."""
-    with relay.live(topic) as stream:
-        redis.publish(topic, 'sse1 abc.0.2-1 0 {"data":"durable"}')
-        redis.publish(topic, "end")
-        stream.wait_data("end")
-
-
-
 @pytest.mark.parametrize("name", ["error", "open"])
 def test_topic_that_is_no_event_name(relay, name):
     """as=topic makes the topic the event's name, and `error` and `open` are EventSource's own: 400 by position."""

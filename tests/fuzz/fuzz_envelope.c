@@ -15,10 +15,12 @@ static void must(bool condition) {
 }
 
 static void check_ids(const struct envelope *e) {
-    struct event_id id;
+    struct event_id id, prev;
     must(id_parse(e->id, e->id_len, &id) == RELAY_OK);
-    must((e->prev_len == 1 && e->prev[0] == '0') ||
-         id_parse(e->prev, e->prev_len, &id) == RELAY_OK);
+    if (e->prev_len == 1 && e->prev[0] == '0')
+        return;
+    must(id_parse(e->prev, e->prev_len, &prev) == RELAY_OK);
+    must(strcmp(id.birth, prev.birth) != 0 || id_compare(&prev, &id) < 0);
 }
 
 static void check_event(const struct event *event) {

@@ -65,12 +65,47 @@ static void a_cursor_of_another_birth_goes_on_from_now(void **state) {
     check(&other, RESET_BIRTH, &domain.position);
 }
 
+/* ---- ahead of the clock ---- */
+
+static bool is_ahead(const struct domain *d, uint64_t ms, uint64_t now_ms) {
+    const struct event_id id = AT(1, ms, 0);
+    return domain_is_ahead(d, &id, now_ms);
+}
+
+static void an_id_of_the_future_is_ahead(void **state) {
+    (void)state;
+    const struct domain d = {.position = AT(1, 1000, 0)};
+    assert_false(is_ahead(&d, 0, 50000));
+    assert_false(is_ahead(&d, 50000, 50000));
+    assert_false(is_ahead(&d, 51000, 50000)); /* as clocks differ */
+    assert_true(is_ahead(&d, 51001, 50000));
+    assert_true(is_ahead(&d, UINT64_MAX, 50000));
+    assert_true(is_ahead(&d, UINT64_MAX, 0));
+}
+
+static void how_far_the_clock_is_ahead_is_learned(void **state) {
+    (void)state;
+    struct domain d = {.position = AT(1, 1000, 0)};
+    domain_learn_ahead(&d, 49000, 50000);
+    assert_int_equal(d.ahead_ms, 0);
+    domain_learn_ahead(&d, 57000, 50000);
+    domain_learn_ahead(&d, 52000, 50000); /* nothing was published for a while */
+    assert_int_equal(d.ahead_ms, 7000);
+    assert_false(is_ahead(&d, 68000, 60000));
+    assert_true(is_ahead(&d, 68001, 60000));
+    domain_learn_ahead(&d, UINT64_MAX, 0);
+    assert_false(is_ahead(&d, UINT64_MAX, 0));
+    assert_false(is_ahead(&d, UINT64_MAX, 60000));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cursor_of_what_was_kept_stays),
         cmocka_unit_test(a_cursor_beyond_what_was_kept_is_set_back),
         cmocka_unit_test(a_cursor_of_a_lost_epoch_is_told),
         cmocka_unit_test(a_cursor_of_another_birth_goes_on_from_now),
+        cmocka_unit_test(an_id_of_the_future_is_ahead),
+        cmocka_unit_test(how_far_the_clock_is_ahead_is_learned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

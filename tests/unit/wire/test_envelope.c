@@ -116,6 +116,10 @@ static void a_durable_envelope_has_its_ids_too(void **state) {
     assert_int_equal(e.prev_len, strlen("b.0.m1a-zz"));
     assert_data(&e, "", 0);
     envelope_fini(&e);
+    text = "sse1 b.1.m2z-0 c.9.z-z {\"data\":\"\"}"; /* births compare with nothing */
+    decode(text, strlen(text), &e);
+    assert_int_equal(e.prev_len, strlen("c.9.z-z"));
+    envelope_fini(&e);
     text = "sse1 b.1.m2z-0 0 {\"data\":\"first\"}";
     decode(text, strlen(text), &e);
     assert_true(e.durable);
@@ -171,6 +175,9 @@ static void fields_that_break_a_rule_are_refused(void **state) {
         {"b.1.2-3 b.1.2 {\"data\":\"\"}", "invalid id"},
         {"b.1.2-3 00 {\"data\":\"\"}", "invalid id"},
         {"B.1.2-3 b.1.2-2 {\"data\":\"\"}", "invalid id"},
+        {"b.1.2-3 b.1.2-3 {\"data\":\"\"}", "not before"},
+        {"b.1.2-3 b.1.3-0 {\"data\":\"\"}", "not before"},
+        {"b.1.2-3 b.2.1-0 {\"data\":\"\"}", "not before"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct buf b = BUF_INIT;
