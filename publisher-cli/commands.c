@@ -26,7 +26,8 @@ static const struct command_row rows[] = {
      .prose =
          "Publishes DATA, or all of standard input (without the line end at its end) where there "
          "is "
-         "none or it is `-`: empty input is an event with empty data. With `--lines` and `--ndjson` it publishes one event for each line of "
+         "none or it is `-`: empty input is an event with empty data. With `--lines` and "
+         "`--ndjson` it publishes one event for each line of "
          "the files, or of standard input.\n\n"
          "An event is durable unless `--live` is given: it is stored in its topic's log before "
          "Redis "

@@ -114,9 +114,10 @@ static const struct option_row rows[] = {
      .fallback = "1000",
      .commands = PUBLISHERS,
      .help = "events the topic keeps, or up to a hundred more",
-     .more = "At least so many, and up to about a hundred more: Redis trims a log a hundred entries "
-             "at a time, which costs it nothing. 100 for `clock` and `letters`. It holds for the "
-             "whole log at each publish, so give one topic the same value always."},
+     .more =
+         "At least so many, and up to about a hundred more: Redis trims a log a hundred entries "
+         "at a time, which costs it nothing. 100 for `clock` and `letters`. It holds for the "
+         "whole log at each publish, so give one topic the same value always."},
     {.name = "ttl",
      TIME(ttl_ms, PUBLISH_TTL_MIN_MS, 36500 * DAY, "1s or more"),
      .fallback = "1h",
@@ -145,7 +146,8 @@ static const struct option_row rows[] = {
      INPUT(INPUT_LINES),
      .commands = PUBLISH,
      .help = "each line of the input is the data of an event",
-     .more = "A line ends in LF or CRLF; an empty one is an event with empty data. Lines go to Redis many at a time, and are published in "
+     .more = "A line ends in LF or CRLF; an empty one is an event with empty data. Lines go to "
+             "Redis many at a time, and are published in "
              "their order.",
      .is_common = true},
     {.name = "ndjson",
