@@ -8,6 +8,7 @@
 #include "publisher-cli/options/table.h"
 #include "publisher-cli/publish/publish.h"
 #include "publisher-cli/tail/tail.h"
+#include "relay/base/near.h"
 #include "relay/wire/publish.h"
 
 enum { ENDLESS_HISTORY = 100, CLOCK_EVERY_MS = 1000, LETTERS_EVERY_MS = 500 };
@@ -25,7 +26,8 @@ static const struct command_row rows[] = {
      .prose =
          "Publishes DATA, or all of standard input (without the line end at its end) where there "
          "is "
-         "none or it is `-`. With `--lines` and `--ndjson` it publishes one event for each line of "
+         "none or it is `-`: empty input is an event with empty data. With `--lines` and "
+         "`--ndjson` it publishes one event for each line of "
          "the files, or of standard input.\n\n"
          "An event is durable unless `--live` is given: it is stored in its topic's log before "
          "Redis "
@@ -89,7 +91,7 @@ static const struct command_row rows[] = {
               "In PATTERN `*` stands for any text, and everything else for itself. On a terminal "
               "the columns are aligned, and up to 10,000 topics sorted; elsewhere tabs stand "
               "between the columns, and the topics come in no order.",
-     .examples = {{"sse-publish topics 'orders.*'", "those that begin with orders."},
+     .examples = {{"sse-publish topics 'orders*'", "those that begin with orders"},
                   {"sse-publish topics | cut -f 1", "their names alone"}},
      .words = WORDS_PATTERN,
      .words_max = 1,
@@ -163,11 +165,14 @@ static const struct exit_row exits[] = {
     {"0", "All of it is done. `clock`, `letters`, and `tail` without `--count`, end so after a "
           "signal, too."},
     {"1", "Redis was reached and refused (a password, a right, no memory, a key that was used for "
-          "something else), or too few replicas have the event; some lines were not published; a "
-          "relay refused; `doctor` found what fails, or `history` what is no event."},
+          "something else), or took no events for all of `--timeout`; too few replicas have the "
+          "event; some lines were not published; what was published could not be told, since "
+          "standard output cannot be written; a relay refused; `doctor` found what fails, or "
+          "`history` what is no event."},
     {"2", "Wrong arguments, or data that cannot be an event: not UTF-8, or more than 1 MiB."},
     {"3", "Redis, or the relay, cannot be reached, or was lost and did not come back in time."},
-    {"128+n", "Signal n came before the end, such as 130 for Ctrl-C."},
+    {"128+n", "Signal n came before the end, such as 130 for Ctrl-C; or 141 when nobody reads the "
+              "ids of many events any more."},
     {NULL, NULL}};
 
 const struct exit_row *exit_rows(void) {
@@ -184,6 +189,16 @@ const struct command_row *command_row_named(const char *name) {
         if (strcmp(rows[i].name, name) == 0)
             return &rows[i];
     return NULL;
+}
+
+const struct command_row *command_row_near(const char *name) {
+    const struct command_row *nearest = NULL;
+    struct near near;
+    near_init(&near, name);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (near_try(&near, rows[i].name))
+            nearest = &rows[i];
+    return nearest;
 }
 
 const struct command_row *command_row_of(enum command command) {

@@ -1,7 +1,9 @@
 /* sse-publish: reads the arguments and runs the command; see options.h and table.h. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "publisher-cli/base/exit.h"
 #include "publisher-cli/base/terminal.h"
@@ -42,8 +44,11 @@ static bool put_answer(const struct options *o, struct buf *out) {
 }
 
 static int print(const struct buf *text) {
-    bool is_printed = fputs(text->data, stdout) >= 0 && fflush(stdout) == 0;
-    return is_printed ? EXIT_DONE : EXIT_REFUSED;
+    if (fputs(text->data, stdout) >= 0 && fflush(stdout) == 0)
+        return EXIT_DONE;
+    if (errno != EPIPE)
+        complain(stderr, "cannot write to standard output: %s", strerror(errno));
+    return EXIT_REFUSED;
 }
 
 static const char *from_environment(const char *name) {
@@ -57,7 +62,8 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* whole lines, where others write to it as well */
     if (options_read(&o, argc, argv, from_environment, &why) != RELAY_OK) {
-        complain(stderr, "%s.\n`sse-publish --help` shows what can be given.", why.data);
+        const char *stop = why.data[why.len - 1] == '?' ? "" : ".";
+        complain(stderr, "%s%s\n`sse-publish --help` shows what can be given.", why.data, stop);
         buf_fini(&why);
         return EXIT_USAGE;
     }

@@ -273,17 +273,21 @@ static void start_serving(struct app *app) {
     fflush(stdout);
 }
 
-/* For a person who tries the relay out: the page that shows the demo, below everything else. */
+/* For a person who tries the relay out, below everything else: how sse-publish finds the private
+ * Redis, and the page that shows the demo. */
 static void invite(const struct app *app) {
     if (!app->config->demo)
         return;
+    printf("\n");
+    if (app->embedded.redis_url != NULL)
+        printf("publish from another shell: export REDIS_URL=%s\n", app->embedded.redis_url);
     for (size_t i = 0; i < app->config->listen.len; i++) {
         if (app->listeners[i].path != NULL)
             continue;
-        printf("\nconsole: %s?topics=time,letters\n", app->listeners[i].url);
-        fflush(stdout);
-        return;
+        printf("console: %s?topics=time,letters\n", app->listeners[i].url);
+        break;
     }
+    fflush(stdout);
 }
 
 /* ---- the admin listener ---- */

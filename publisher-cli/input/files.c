@@ -227,6 +227,7 @@ enum files_state files_next(struct files *f, struct files_line *line) {
         line->place = f->place;
         return FILES_FAILED;
     }
+    line->place = f->place;
     return f->is_over ? FILES_END : read_on(f);
 }
 

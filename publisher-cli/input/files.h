@@ -42,8 +42,8 @@ enum files_state {
 struct files_line {
     const char *text; /* without its end; valid until the next call */
     size_t len;
-    struct place place;
-    const char *why; /* of FILES_FAILED: a sentence */
+    struct place place; /* of FILES_END: how many lines there were */
+    const char *why;    /* of FILES_FAILED: a sentence */
 };
 
 struct files; /* opaque; heap */

@@ -7,11 +7,13 @@
 #include <string.h>
 
 #include "publisher-cli/base/exit.h"
+#include "publisher-cli/base/refusal.h"
 #include "publisher-cli/base/terminal.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "relay/base/utf8.h"
 #include "relay/redis/reply.h"
+#include "relay/wire/publish.h"
 
 enum { WORDS_MAX = 12 };
 
@@ -19,6 +21,7 @@ enum { WORDS_MAX = 12 };
 struct question {
     struct ask *ask;
     const char *command;
+    const char *key; /* the word behind it, or NULL */
     ask_cb take;
     void *arg;
 };
@@ -80,6 +83,7 @@ static void on_answer(void *arg, int status, const struct redisReply *reply) {
     struct question *q = arg;
     if (status == RELAY_OK || status == RELAY_EREMOTE) {
         q->ask->command = q->command;
+        q->ask->key = q->key;
         q->take(q->arg, reply);
     }
     free(q);
@@ -96,7 +100,7 @@ void ask_send(struct ask *a, ask_cb take, void *arg, const char *command, ...) {
     if (a->status != RELAY_OK || a->is_unsent)
         return;
     struct question *q = mem_zalloc(sizeof(*q));
-    *q = (struct question){.ask = a, .command = command, .take = take, .arg = arg};
+    *q = (struct question){.ask = a, .command = command, .key = argv[1], .take = take, .arg = arg};
     if (redis_client_command(&a->client, argc, argv, NULL, on_answer, q) != RELAY_OK) {
         a->is_unsent = true;
         free(q);
@@ -113,8 +117,11 @@ bool ask_expect(struct ask *a, const struct redisReply *reply, int type) {
     struct buf why = BUF_INIT;
     if (reply->type == type)
         return true;
+    bool is_wrong_type = reply->type == REDIS_REPLY_ERROR && a->key != NULL &&
+                         publish_error_kind(reply->str) == PUBLISH_WRONGTYPE;
     if (reply->type == REDIS_REPLY_ERROR)
-        buf_printf(&why, "%s: %s", a->command, reply->str);
+        buf_printf(&why, "%s%s%s: %s", a->command, is_wrong_type ? " of " : "",
+                   is_wrong_type ? a->key : "", reply->str);
     else
         buf_printf(&why, "it answered %s as no Redis does", a->command);
     ask_fail(a, reply->type == REDIS_REPLY_ERROR ? RELAY_EREMOTE : RELAY_EPROTO, why.data);
@@ -142,16 +149,15 @@ int ask_flush(struct ask *a, FILE *out) {
 
 /* ---- what went wrong ---- */
 
-/* What to do about it; "" where the words say it themselves. */
 static const char *advice(const struct ask *a) {
-    if (strstr(a->why, "NOAUTH") != NULL || strstr(a->why, "WRONGPASS") != NULL ||
-        strstr(a->why, "AUTH was refused") != NULL)
-        return "; REDIS_URL=redis://user:password@host says who asks";
-    if (a->status == RELAY_EREMOTE)
-        return "";
-    if (a->status == RELAY_EPROTO)
-        return "; is this a Redis? --redis or REDIS_URL says where it is";
-    return "; --redis or REDIS_URL says where it is";
+    return a->status == RELAY_EPROTO ? "; is this a Redis? --redis or REDIS_URL says where it is"
+                                     : "; --redis or REDIS_URL says where it is";
+}
+
+static void put_refused(const struct ask *a, struct buf *out) {
+    buf_printf(out, "Redis at %s refused %s", a->address.data, a->is_up ? "" : "the connection: ");
+    refusal_put_words(out, a->why);
+    refusal_put_hint(out, a->why);
 }
 
 int ask_explain(const struct ask *a, struct buf *out) {
@@ -160,8 +166,7 @@ int ask_explain(const struct ask *a, struct buf *out) {
     if (a->status == RELAY_EIO)
         buf_printf(out, "cannot write to standard output: %s", a->why);
     else if (a->status == RELAY_EREMOTE)
-        buf_printf(out, "Redis at %s refused %s%s%s", a->address.data,
-                   a->is_up ? "" : "the connection: ", a->why, advice(a));
+        put_refused(a, out);
     else
         buf_printf(out, "%s Redis at %s: %s%s", a->is_up ? "lost" : "cannot reach", a->address.data,
                    a->why, advice(a));

@@ -26,6 +26,7 @@ struct ask {
     bool is_up;          /* it is, or was, connected */
     bool is_unsent;      /* a question could not be sent: on_down will tell why */
     const char *command; /* whose answer is looked at */
+    const char *key;     /* the word behind it, or NULL */
     bool is_unheard;     /* of RELAY_EIO: whoever read what is printed has gone */
     int status;          /* RELAY_OK, or why nothing more can be asked */
     char why[512];       /* the same in words */

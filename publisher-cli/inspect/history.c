@@ -285,9 +285,9 @@ static int show(struct history *h) {
 static int finish(struct history *h) {
     if (!h->has_log)
         complain(h->err,
-                 "the topic has no log in Redis at %s with the prefix %s: nothing durable was "
+                 "the topic %s has no log in Redis at %s with the prefix %s: nothing durable was "
                  "published to it, or its time to live is over",
-                 h->ask.address.data, h->options->prefix);
+                 h->options->topics[0], h->ask.address.data, h->options->prefix);
     if (h->older > 0)
         complain(h->err,
                  "%" PRIu64 " older event%s of the log left out: the domain's clock was born anew "

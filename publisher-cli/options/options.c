@@ -31,7 +31,8 @@ struct reader {
     size_t given_count;
     const char **words; /* those that are no options and no command */
     size_t words_count;
-    bool may_be_command; /* the first word stood before a -- */
+    bool may_be_command;     /* the first word stood before a -- */
+    bool command_is_implied; /* and it is none */
     struct buf *why;
 };
 
@@ -141,6 +142,7 @@ static bool is_given(const struct reader *r, const char *name) {
 static void read_command(struct reader *r) {
     const struct command_row *named = r->may_be_command ? command_row_named(r->words[0]) : NULL;
     r->command = named != NULL ? named : command_row_of(COMMAND_PUBLISH);
+    r->command_is_implied = named == NULL;
     r->o.command = r->command->command;
     r->o.help_on = COMMAND_HELP;
     if (named == NULL)
@@ -294,6 +296,9 @@ static int read_publish_words(struct reader *r) {
     if (r->o.topics_count == 0 && r->o.input != INPUT_NDJSON) {
         if (count == 0)
             return refuse_missing(r, "topic");
+        const struct command_row *near =
+            r->may_be_command && r->command_is_implied ? command_row_near(words[0]) : NULL;
+        r->o.near_command = near != NULL ? near->name : NULL;
         r->o.topics[r->o.topics_count++] = *words++;
         count--;
     }

@@ -52,9 +52,10 @@ struct options {
 
     const char **topics; /* in the order they were given, each once */
     size_t topics_count;
-    const char *data;   /* NULL: standard input */
-    const char **files; /* "-" is standard input */
-    size_t files_count; /* 0: standard input */
+    const char *near_command; /* which the first word, taken as the topic, is much like; or NULL */
+    const char *data;         /* NULL: standard input */
+    const char **files;       /* "-" is standard input */
+    size_t files_count;       /* 0: standard input */
     enum input_kind input;
 
     const char *event; /* NULL: none */

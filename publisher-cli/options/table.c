@@ -113,9 +113,11 @@ static const struct option_row rows[] = {
      NUMBER(history, 1, PUBLISH_HISTORY_MAX, "1 to 10000000"),
      .fallback = "1000",
      .commands = PUBLISHERS,
-     .help = "events the topic keeps for who comes back",
-     .more = "100 for `clock` and `letters`. It holds for the whole log at each publish, so give "
-             "one topic the same value always."},
+     .help = "events the topic keeps, or up to a hundred more",
+     .more =
+         "At least so many, and up to about a hundred more: Redis trims a log a hundred entries "
+         "at a time, which costs it nothing. 100 for `clock` and `letters`. It holds for the "
+         "whole log at each publish, so give one topic the same value always."},
     {.name = "ttl",
      TIME(ttl_ms, PUBLISH_TTL_MIN_MS, 36500 * DAY, "1s or more"),
      .fallback = "1h",
@@ -134,7 +136,7 @@ static const struct option_row rows[] = {
     {.name = "wait-replicas",
      NUMBER(wait_replicas, 1, 100, "1 to 100"),
      .commands = PUBLISHERS,
-     .help = "it is published once N replicas of Redis have it",
+     .help = "wait until N replicas of Redis have it, up to 3 s",
      .more = "Redis replicates asynchronously: a master that dies can take with it what it "
              "acknowledged. Where N replicas do not have it within 3 s, the event is stored all "
              "the same, and the exit code is 1."},
@@ -144,7 +146,8 @@ static const struct option_row rows[] = {
      INPUT(INPUT_LINES),
      .commands = PUBLISH,
      .help = "each line of the input is the data of an event",
-     .more = "A line ends in LF or CRLF. Lines go to Redis many at a time, and are published in "
+     .more = "A line ends in LF or CRLF; an empty one is an event with empty data. Lines go to "
+             "Redis many at a time, and are published in "
              "their order.",
      .is_common = true},
     {.name = "ndjson",
@@ -154,7 +157,8 @@ static const struct option_row rows[] = {
      .more = "Its members are `topic` (or `topics`, an array), `data` (a string; any other JSON is "
              "published as its compact text), `event`, `key`, `retry`, `history`, `ttl` and "
              "`live`; what it does not name comes from the options. A member with another name is "
-             "refused, but for the `id` and `time` that `history --json` and `tail --json` print.",
+             "refused, but for the `id` and `time` that `history --json` and `tail --json` print. "
+             "Blank lines are passed over.",
      .is_common = true},
     {.name = "rate",
      .kind = OPTION_RATE,
@@ -184,7 +188,8 @@ static const struct option_row rows[] = {
      NUMBER(resume_from, 1, MANY, "1 or more"),
      .commands = PUBLISH,
      .help = "leave out what stands before event N",
-     .more = "After an interruption, the message says which N goes on where it ended."},
+     .more = "After an interruption, the message says which N goes on where it ended. N counts the "
+             "lines of all files, blank ones included."},
     {.name = "every",
      TIME(every_ms, 1, DAY, "1ms to 24h"),
      .commands = TICKS,
@@ -253,10 +258,13 @@ static const struct option_row rows[] = {
      .commands = PUBLISH | REPLAY | READERS,
      .help = "give up when nothing moved for this long",
      .more =
-         "Until then a connection that cannot be made or was lost is made anew, with growing "
-         "pauses, and what was not answered is sent again: of durable events, none is stored "
-         "twice. `tail` gives up only before its first stream; `history`, `topics` and `doctor` do "
-         "not try again, and wait this long for an answer; `clock` and `letters` never give up."},
+         "A connection that was lost is made anew with growing pauses, and what was not answered "
+         "is sent again, until nothing moved for this long: of durable events, none is stored "
+         "twice. The same holds for a Redis that answers and takes no events for now (it is "
+         "loading, or a replica). Where no Redis is reached at the beginning, nothing is tried "
+         "again, `clock` and `letters` included; later these two never give up. `tail` gives up "
+         "only before its first stream; `history`, `topics` and `doctor` do not try again, and "
+         "wait this long for an answer."},
 
     {.group = "What is printed",
      .name = "output",
@@ -269,7 +277,7 @@ static const struct option_row rows[] = {
      .letter = 'q',
      FLAG(is_quiet),
      .commands = PUBLISHERS,
-     .help = "nothing on standard output",
+     .help = "no ids, and no summary where all is well",
      .is_common = true},
     {.name = "help",
      .letter = 'h',

@@ -98,6 +98,8 @@ const struct exit_row *exit_rows(void);
 
 /* The row, or NULL. */
 const struct command_row *command_row_named(const char *name);
+/* The command that was probably meant by @name, or NULL. */
+const struct command_row *command_row_near(const char *name);
 const struct command_row *command_row_of(enum command command);
 
 /* Whether there is an @option at all, since some command takes it; and whether @command does. */

@@ -127,7 +127,7 @@ void batch_add(struct batch *b, const struct batch_event *e, const char *prefix)
     b->last = e->place;
     b->events++;
     b->payload += payload_of(e);
-    struct batch_item item = {.retry_ms = e->event.retry_ms};
+    struct batch_item item = {.retry_ms = e->event.retry_ms, .number = e->place.number};
     if (!b->is_live) {
         item.name = put(&b->texts, e->event.name, e->event.name_len);
         item.data = put(&b->texts, e->event.data, e->event.data_len);

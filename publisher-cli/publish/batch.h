@@ -45,6 +45,7 @@ struct batch_item {
     struct batch_span name; /* of a durable event */
     struct batch_span data; /* the same; of a live event, its command */
     uint32_t retry_ms;
+    uint64_t number; /* of its event in the input */
 };
 
 struct batch_topic {
@@ -67,16 +68,20 @@ struct batch {
     struct buf key;           /* of the only event; empty: none of its own */
     struct place first, last; /* of the events */
 
-    struct batch *next; /* the rest is the writer's */
-    void *writer;       /* that has it */
-    uint64_t number;    /* from 1 */
-    uint64_t sent_ms;   /* when it was sent first; 0: not yet */
-    size_t answered;    /* of the items that were sent last */
-    size_t kept;        /* of these, which have to be sent again; they are the first items */
-    size_t published;   /* items that Redis has */
-    size_t failed;      /* items that it refused */
-    struct buf refusal; /* what it said to the first of these */
-    struct buf answer;  /* of the script, while replicas are waited for */
+    struct batch *next;      /* the rest is the writer's */
+    void *writer;            /* that has it */
+    uint64_t number;         /* from 1 */
+    uint64_t sent_ms;        /* when it was sent first; 0: not yet */
+    bool is_sent;            /* it is on its way, and not answered */
+    bool is_doubtful;        /* a connection was lost while it was */
+    size_t answered;         /* of the items that were sent last */
+    size_t kept;             /* of these, which have to be sent again; they are the first items */
+    size_t published;        /* items that Redis has */
+    size_t failed;           /* items that it refused */
+    uint64_t failed_number;  /* that of the first of these in the input */
+    size_t published_before; /* items that it took before it refused that one */
+    struct buf refusal;      /* what it said to it; or to the question for replicas */
+    struct buf answer;       /* of the script, while replicas are waited for */
 };
 
 struct batch *batch_new(void);
@@ -93,6 +98,11 @@ bool batch_is_full(const struct batch *b);
 
 /* Bytes that it holds. */
 size_t batch_bytes(const struct batch *b);
+
+/* Whether Redis may have it or not, and nobody knows; of one that is not answered. */
+static inline bool batch_is_unknown(const struct batch *b) {
+    return b->is_sent || b->is_doubtful;
+}
 
 /* The topic of an item. */
 struct publish_topic batch_topic_of(const struct batch *b, size_t item);

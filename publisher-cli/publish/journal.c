@@ -71,8 +71,25 @@ void journal_batch(struct journal *j, const struct batch *b, const char *what) {
     buf_fini(&text);
 }
 
+void journal_refused(struct journal *j, uint64_t number, uint64_t behind) {
+    struct buf text = BUF_INIT;
+    if (!j->can_resume)
+        return;
+    buf_printf(&text,
+               "stopped at line %" PRIu64 " of the input: --resume-from %" PRIu64
+               " goes on with it",
+               number, number);
+    if (behind > 0)
+        buf_printf(&text, "; %" PRIu64 " event%s behind it had been sent, and %s published", behind,
+                   plural(behind), behind == 1 ? "is" : "are");
+    journal_say(j, "%s", text.data);
+    buf_fini(&text);
+}
+
 void journal_stopped(struct journal *j, uint64_t next) {
-    if (j->can_resume)
+    if (j->can_resume && next <= 1)
+        journal_say(j, "stopped before the first line of the input: nothing of it is published");
+    else if (j->can_resume)
         journal_say(
             j, "stopped behind line %" PRIu64 " of the input: --resume-from %" PRIu64 " goes on",
             next - 1, next);
@@ -82,17 +99,18 @@ void journal_stopped(struct journal *j, uint64_t next) {
 void journal_unanswered(struct journal *j, const struct batch *unanswered) {
     const struct batch *first = unanswered, *last = NULL;
     for (const struct batch *b = first; b != NULL; b = b->next) {
-        if (b->sent_ms == 0)
+        if (!batch_is_unknown(b))
             continue;
         last = b;
         j->tally.lost += b->items_count - b->answered;
     }
-    if (last == NULL) {
-        journal_stopped(j, first->first.number);
+    if (!j->is_many) {
+        journal_say(j, last == NULL ? "the event is not published"
+                                    : "the event may be published or not: no answer came");
         return;
     }
-    if (!j->is_many) {
-        journal_say(j, "the event may be published or not: its answer was lost");
+    if (last == NULL) {
+        journal_stopped(j, first->first.number);
         return;
     }
     if (!j->can_resume) {

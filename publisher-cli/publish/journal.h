@@ -38,6 +38,10 @@ void journal_bad(struct journal *j, const struct source_item *item, bool is_stop
 /* Something is wrong with a batch; @what is the sentence behind its place. */
 void journal_batch(struct journal *j, const struct batch *b, const char *what);
 
+/* It ended at number @number of the input, which Redis refused; @behind events that follow it are
+ * published. */
+void journal_refused(struct journal *j, uint64_t number, uint64_t behind);
+
 /* The input was cut short, and what stands before number @next of it is settled. */
 void journal_stopped(struct journal *j, uint64_t next);
 

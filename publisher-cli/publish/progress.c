@@ -28,11 +28,13 @@ static void put_bar(struct buf *out, double done, int cells) {
     buf_printf(out, "] %3d %%  ", (int)(done * 100));
 }
 
-static void put_figures(struct buf *out, const struct progress_figures *f, double rate,
-                        uint64_t elapsed_us) {
-    tally_put_number(out, f->published);
-    buf_printf(out, " event%s  ", plural(f->published));
+/* What stands behind the number of events, each with two spaces before it. */
+static void put_rate(struct buf *out, double rate) {
+    buf_puts(out, "  ");
     tally_put_rate(out, rate);
+}
+
+static void put_time(struct buf *out, const struct progress_figures *f, uint64_t elapsed_us) {
     buf_puts(out, "  ");
     if (f->done > 0 && f->done <= 1) {
         buf_puts(out, "ETA ");
@@ -40,23 +42,46 @@ static void put_figures(struct buf *out, const struct progress_figures *f, doubl
     } else {
         put_clock(out, elapsed_us / 1000000);
     }
-    if (f->errors > 0) {
-        buf_puts(out, "  ");
-        tally_put_number(out, f->errors);
-        buf_printf(out, " error%s", plural(f->errors));
+}
+
+static void put_errors(struct buf *out, uint64_t errors) {
+    if (errors == 0)
+        return;
+    buf_puts(out, "  ");
+    tally_put_number(out, errors);
+    buf_printf(out, " error%s", plural(errors));
+}
+
+/* As much of it as fits: first the rate goes, then the time, then the errors, then all of it. */
+static void put_figures(struct buf *out, const struct progress_figures *f, double rate,
+                        uint64_t elapsed_us, size_t width) {
+    enum { RATE = 3, TIME = 2, ERRORS = 1 };
+    for (int parts = RATE; parts >= 0; parts--) {
+        buf_reset(out);
+        tally_put_number(out, f->published);
+        buf_printf(out, " event%s", plural(f->published));
+        if (parts >= RATE)
+            put_rate(out, rate);
+        if (parts >= TIME)
+            put_time(out, f, elapsed_us);
+        if (parts >= ERRORS)
+            put_errors(out, f->errors);
+        if (out->len <= width)
+            return;
     }
+    buf_reset(out);
 }
 
 void progress_put(struct buf *out, const struct progress_figures *figures, double rate,
                   uint64_t elapsed_us, int width) {
     enum { BESIDE_BAR = 10 }; /* "[] 100 %  " */
     struct buf text = BUF_INIT;
-    put_figures(&text, figures, rate, elapsed_us);
+    put_figures(&text, figures, rate, elapsed_us, width > 0 ? (size_t)width : 0);
     int cells = width - BESIDE_BAR - (int)text.len;
-    size_t most = width > 0 ? (size_t)width : 0;
     if (figures->done >= 0 && figures->done <= 1 && cells >= BAR_MIN)
         put_bar(out, figures->done, cells < BAR_MAX ? cells : BAR_MAX);
-    buf_append(out, text.data, text.len < most ? text.len : most);
+    if (text.len > 0)
+        buf_append(out, text.data, text.len);
     buf_fini(&text);
 }
 

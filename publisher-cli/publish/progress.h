@@ -43,7 +43,8 @@ void progress_hide(struct progress *p);
 /* End it, cleared. May be called again. */
 void progress_close(struct progress *p);
 
-/* Append the line for a terminal of @width columns, never more. */
+/* Append the line for a terminal of @width columns, never more: the bar goes first, then figures,
+ * each of them whole. */
 void progress_put(struct buf *out, const struct progress_figures *figures, double rate,
                   uint64_t elapsed_us, int width);
 

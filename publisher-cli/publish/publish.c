@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "publisher-cli/base/refusal.h"
 #include "publisher-cli/base/terminal.h"
 #include "publisher-cli/input/source.h"
 #include "publisher-cli/publish/compose.h"
@@ -17,7 +18,10 @@
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 
-enum { TIMEOUT_DEFAULT_MS = 30 * 1000 }; /* where there is no such option */
+enum {
+    TIMEOUT_DEFAULT_MS = 30 * 1000, /* where there is no such option */
+    UNANSWERED_MS = 500             /* after a signal, before it is said what is waited for */
+};
 
 struct run {
     const struct options *options;
@@ -29,9 +33,13 @@ struct run {
     struct compose compose;
     struct batch *filling; /* not yet sent; NULL outside of pump() */
     uv_signal_t interrupt, terminate;
-    bool is_endless;  /* clock and letters */
-    bool is_stopping; /* takes no more events */
-    int signum;       /* that stopped it, or 0 */
+    uv_timer_t unanswered; /* since a signal */
+    bool is_endless;       /* clock and letters */
+    bool is_stopping;      /* takes no more events */
+    bool is_whole;         /* took all that it was to take */
+    bool is_cut;           /* something ended it */
+    bool is_unheard;       /* what it prints cannot be written, which was said */
+    int signum;            /* that stopped it, or 0 */
     int exit_code;
     uint64_t taken;       /* events taken from the source */
     uint64_t last_number; /* of the input */
@@ -50,6 +58,7 @@ static void close_all(struct run *run) {
     writer_close(&run->writer);
     uv_close((uv_handle_t *)&run->interrupt, NULL);
     uv_close((uv_handle_t *)&run->terminate, NULL);
+    uv_close((uv_handle_t *)&run->unanswered, NULL);
 }
 
 static bool is_settled(const struct run *run) {
@@ -70,11 +79,18 @@ static void stop(struct run *run, int exit_code) {
         close_all(run);
 }
 
+static void on_unanswered(uv_timer_t *timer) {
+    struct run *run = timer->data;
+    journal_say(&run->journal, "waiting for the answer of Redis; a second signal ends it now");
+}
+
 /* What never gives up is not waited for while Redis is away. */
 static void on_signal(uv_signal_t *handle, int signum) {
     struct run *run = handle->data;
     bool is_urgent = run->signum != 0 || (run->is_endless && run->writer.is_in_trouble);
     run->signum = signum;
+    run->is_cut = true;
+    uv_timer_start(&run->unanswered, on_unanswered, UNANSWERED_MS, 0);
     stop(run, run->is_endless ? EXIT_DONE : EXIT_SIGNAL + signum);
     if (is_urgent)
         close_all(run);
@@ -82,18 +98,21 @@ static void on_signal(uv_signal_t *handle, int signum) {
 
 /* ---- standard output ---- */
 
-/* Nobody reads it any more, as after `| head`: that is a way to end a run. */
+/* Nobody reads it any more, as after `| head`: that is a way to end a run, and no failure. */
 static void flush_output(struct run *run) {
     if (run->printer.text.len == 0)
         return;
     if (terminal_is(run->printer.file))
         progress_hide(&run->journal.progress);
     int error = printer_flush(&run->printer, uv_now(run->interrupt.loop));
-    if (error == 0 || run->is_stopping)
+    if (error == 0 || run->is_unheard || (error == EPIPE && run->is_stopping))
         return;
+    run->is_unheard = run->is_cut = true;
     if (error != EPIPE)
-        journal_say(&run->journal, "cannot write to standard output: %s", strerror(error));
-    stop(run, run->is_endless ? EXIT_DONE : EXIT_SIGNAL + SIGPIPE);
+        journal_say(&run->journal,
+                    "cannot write to standard output: %s; what was sent is published all the same",
+                    strerror(error));
+    stop(run, error != EPIPE ? EXIT_REFUSED : run->is_endless ? EXIT_DONE : EXIT_SIGNAL + SIGPIPE);
 }
 
 /* ---- items to batches ---- */
@@ -108,12 +127,20 @@ static void send_filling(struct run *run) {
 static void refuse_item(struct run *run, const struct source_item *item) {
     const struct options *o = run->options;
     bool is_stopping = o->on_error == ON_ERROR_STOP;
-    run->journal.tally.skipped++;
+    if (is_stopping)
+        run->journal.tally.failed++;
+    else
+        run->journal.tally.skipped++;
     journal_bad(&run->journal, item, is_stopping);
     if (is_stopping)
         stop(run, run->journal.is_many ? EXIT_REFUSED : EXIT_USAGE);
     else
         set_exit(run, EXIT_REFUSED);
+}
+
+static void stop_whole(struct run *run) {
+    run->is_whole = true;
+    stop(run, EXIT_DONE);
 }
 
 static void take(struct run *run, struct source_item *item) {
@@ -130,7 +157,7 @@ static void take(struct run *run, struct source_item *item) {
     if (batch_is_full(run->filling))
         send_filling(run);
     if (++run->taken == run->options->count)
-        stop(run, EXIT_DONE);
+        stop_whole(run);
 }
 
 /* Take what the source has, as long as there is room; send what came together. */
@@ -152,7 +179,12 @@ static void pump(struct run *run) {
         case SOURCE_WAIT:
             break;
         case SOURCE_END:
-            stop(run, EXIT_DONE);
+            if (run->options->resume_from > run->last_number)
+                journal_say(&run->journal,
+                            "the input has %" PRIu64
+                            " line%s: there is nothing from --resume-from %" PRIu64 " on",
+                            run->last_number, plural(run->last_number), run->options->resume_from);
+            stop_whole(run);
             break;
         case SOURCE_FAILED:
             journal_say(&run->journal, "%s", item.why);
@@ -185,8 +217,11 @@ static void fail_batch(struct run *run, const struct batch *b, const char *what)
     set_exit(run, EXIT_REFUSED);
     if (run->options->on_error != ON_ERROR_STOP)
         return;
-    if (run->stopped_at == 0)
-        run->stopped_at = b->first.number;
+    run->is_cut = true;
+    if (b->failed > 0 && run->stopped_at == 0) {
+        run->stopped_at = b->failed_number;
+        run->behind_stop = b->published - b->published_before;
+    }
     stop(run, EXIT_REFUSED);
 }
 
@@ -212,20 +247,26 @@ static void fail_unannounced(struct run *run, const struct batch *b,
     struct buf what = BUF_INIT;
     put_stored(&what, b, outcome);
     buf_puts(&what, ", but this Redis user may not publish on the topic's channel, so subscribers "
-                    "see it only with a later event; do not publish it again");
+                    "see it only with a later event; do not publish it again, and ask "
+                    "`sse-publish doctor` which right is missing");
     fail_batch(run, b, what.data);
     buf_fini(&what);
 }
 
 static void fail_unreplicated(struct run *run, const struct batch *b,
                               const struct outcome *outcome) {
-    char known[32] = "an unknown number";
     struct buf what = BUF_INIT;
-    if (outcome->replicas >= 0)
-        snprintf(known, sizeof(known), "%lld", outcome->replicas);
+    bool is_denied = outcome->wait_refusal != NULL &&
+                     publish_error_kind(outcome->wait_refusal) == PUBLISH_DENIED;
     put_stored(&what, b, outcome);
-    buf_printf(&what, ", but %s of %u replicas have it after %.3g s; %s", known,
-               run->options->wait_replicas, (double)writer_wait_ms(&run->writer) / 1000,
+    if (outcome->wait_refusal != NULL)
+        buf_printf(&what,
+                   ", but whether replicas have it is not known, since Redis refused WAIT: %s%s",
+                   outcome->wait_refusal, is_denied ? "; the user needs the right +wait" : "");
+    else
+        buf_printf(&what, ", but %lld of %u replicas have it after %.3g s", outcome->replicas,
+                   run->options->wait_replicas, (double)writer_wait_ms(&run->writer) / 1000);
+    buf_printf(&what, "; %s",
                b->key.len > 0 ? "a retry with the same --key is safe"
                               : "a retry would publish it twice, unless both have the same --key");
     fail_batch(run, b, what.data);
@@ -248,7 +289,8 @@ static void on_outcome(void *arg, const struct batch *b, const struct outcome *o
     struct tally *tally = &run->journal.tally;
     tally->published += b->published;
     run->behind_stop += run->stopped_at > 0 ? b->published : 0;
-    tally->duplicates += outcome->is_duplicate ? b->published : 0;
+    tally->found += outcome->is_found ? b->published : 0;
+    tally->duplicates += outcome->is_duplicate && !outcome->is_found ? b->published : 0;
     tally->failed += b->failed;
     for (size_t i = 0; i < b->topics_count && b->published > 0; i++)
         tally_topic(tally, b->names.data + b->topics[i].name.at, b->topics[i].name.len);
@@ -290,21 +332,33 @@ static void on_end(void *arg, enum writer_end end, const char *why) {
     struct run *run = arg;
     struct journal *journal = &run->journal;
     const char *address = run->address.data;
+    double timeout_s = (double)run->writer.options.timeout_ms / 1000;
+    struct buf words = BUF_INIT;
     switch (end) {
     case WRITER_UNREACHABLE:
         journal_say(journal, "cannot reach Redis at %s: %s; --redis or REDIS_URL says where it is",
                     address, why);
         break;
     case WRITER_REFUSED:
-        journal_say(journal, "Redis at %s refused the connection: %s", address, why);
+        refusal_put_words(&words, why);
+        refusal_put_hint(&words, why);
+        journal_say(journal, "Redis at %s refused the connection: %s", address, words.data);
+        break;
+    case WRITER_TURNED_AWAY:
+        refusal_put_hint(&words, why);
+        journal_say(journal, "gave up after %.3g s in which Redis at %s took no events: %s%s",
+                    timeout_s, address, why, words.len > 0 ? words.data : "");
         break;
     case WRITER_GAVE_UP:
-        journal_say(journal, "gave up after %.3g s without an answer of Redis at %s: %s",
-                    (double)run->writer.options.timeout_ms / 1000, address, why);
+        journal_say(journal, "gave up after %.3g s without an answer of Redis at %s: %s", timeout_s,
+                    address, why);
         break;
     }
-    set_exit(run, end == WRITER_REFUSED ? EXIT_REFUSED : EXIT_UNREACHABLE);
+    bool was_reached = end == WRITER_REFUSED || end == WRITER_TURNED_AWAY;
+    set_exit(run, was_reached ? EXIT_REFUSED : EXIT_UNREACHABLE);
+    run->is_cut = true;
     close_all(run);
+    buf_fini(&words);
 }
 
 static void on_writer_closed(void *arg) {
@@ -355,21 +409,18 @@ static void look(void *arg, struct progress_figures *figures) {
 /* Where it goes on, if it ended before its input did. */
 static void report_rest(struct run *run) {
     struct journal *journal = &run->journal;
-    bool is_cut = run->signum != 0 || run->printer.error != 0 || run->writer.is_over;
     if (writer_unanswered(&run->writer) != NULL)
         journal_unanswered(journal, writer_unanswered(&run->writer));
-    else if (run->stopped_at > 0 && journal->can_resume)
-        journal_say(journal,
-                    "stopped at line %" PRIu64 " of the input: --resume-from %" PRIu64
-                    " goes on with it; of what is behind it, %" PRIu64
-                    " event%s that had been sent are published",
-                    run->stopped_at, run->stopped_at, run->behind_stop, plural(run->behind_stop));
-    else if (is_cut && run->writer.has_been_ready)
+    else if (run->stopped_at > 0)
+        journal_refused(journal, run->stopped_at, run->behind_stop);
+    else if (run->signum != 0 && !journal->is_many && journal->tally.published == 0)
+        journal_say(journal, "nothing is published");
+    else if (run->is_cut && !run->is_whole && run->writer.has_been_ready)
         journal_stopped(journal, run->last_number + 1);
 }
 
 static void end_run(struct run *run) {
-    printer_flush(&run->printer, uv_now(run->interrupt.loop));
+    flush_output(run);
     run->journal.tally.doubled = run->writer.resent_live;
     run->journal.tally.overtaken = run->writer.overtaken;
     run->journal.is_many = run->journal.is_many && run->writer.has_been_ready;
@@ -394,11 +445,26 @@ static void begin_run(struct run *run, FILE *out, FILE *err) {
     run->journal.can_resume = source_has_lines(o) && o->command == COMMAND_PUBLISH;
 }
 
+/* Whether somebody types it in. */
+static bool is_typed(const struct options *o, int in_fd) {
+    return o->command == COMMAND_PUBLISH && o->data == NULL && o->files_count == 0 && isatty(in_fd);
+}
+
 /* Not while somebody types the lines on the same terminal. */
 static bool shows_progress(const struct run *run, int in_fd) {
     const struct options *o = run->options;
-    bool is_typed = o->files_count == 0 && o->data == NULL && isatty(in_fd);
-    return run->journal.is_many && !run->is_endless && !o->is_quiet && !is_typed;
+    return run->journal.is_many && !run->is_endless && !o->is_quiet && !is_typed(o, in_fd);
+}
+
+/* What somebody who did not mean it would not understand. */
+static void say_notes(const struct options *o, int in_fd, FILE *err) {
+    if (o->near_command != NULL)
+        complain(err,
+                 "\"%s\" is a topic here; was the command %s meant? (With -t %s it is a topic "
+                 "for sure.)",
+                 o->topics[0], o->near_command, o->topics[0]);
+    if (is_typed(o, in_fd))
+        complain(err, "reading standard input; Ctrl-D ends it");
 }
 
 int publish_run(const struct options *o, uv_loop_t *loop, int in_fd, FILE *out, FILE *err) {
@@ -408,18 +474,21 @@ int publish_run(const struct options *o, uv_loop_t *loop, int in_fd, FILE *out, 
         buf_fini(&why);
         return EXIT_USAGE;
     }
+    say_notes(o, in_fd, err);
     struct run *run = mem_zalloc(sizeof(*run));
     run->options = o;
     begin_run(run, out, err);
     watch_signal(run, loop, &run->interrupt, SIGINT);
     watch_signal(run, loop, &run->terminate, SIGTERM);
+    uv_timer_init(loop, &run->unanswered);
+    run->unanswered.data = run;
     run->source = source_open(o, loop, in_fd, on_wake, run);
     open_writer(run, loop);
     if (shows_progress(run, in_fd))
         progress_start(&run->journal.progress, loop, err, look, run);
     uv_run(loop, UV_RUN_DEFAULT);
-    int exit_code = run->exit_code;
     end_run(run);
+    int exit_code = run->exit_code;
     free(run);
     return exit_code;
 }

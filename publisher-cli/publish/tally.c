@@ -93,6 +93,7 @@ void tally_put_summary(const struct tally *t, uint64_t elapsed_us, struct buf *o
         buf_putc(out, ')');
     }
     put_more(out, t->duplicates, "of them published before", &separator);
+    put_more(out, t->found, "of them found stored when sent again", &separator);
     put_more(out, t->skipped, "skipped", &separator);
     put_more(out, t->failed, "failed", &separator);
     put_more(out, t->lost, "published or not, which is not known", &separator);

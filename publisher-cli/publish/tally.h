@@ -12,8 +12,9 @@ enum { TALLY_TOPICS_MAX = 4096 }; /* above it is told that there are more */
 struct tally {
     uint64_t published;                    /* events that Redis has */
     uint64_t duplicates;                   /* of these, published before with the same key */
-    uint64_t skipped;                      /* lines that cannot be events */
-    uint64_t failed;                       /* events that Redis refused */
+    uint64_t found;                        /* of these, stored when they were sent again */
+    uint64_t skipped;                      /* lines that cannot be events, and were passed over */
+    uint64_t failed;                       /* events that Redis refused, and a line that ended it */
     uint64_t lost;                         /* events that may be published or not */
     uint64_t doubled;                      /* live events that may be there twice */
     uint64_t overtaken;                    /* events that came behind later ones */

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "publisher-cli/base/refusal.h"
 #include "relay/base/err.h"
 #include "relay/redis/reply.h"
+#include "relay/wire/names.h"
 #include "relay/wire/publish.h"
 
 enum {
@@ -47,6 +49,13 @@ static void end(struct writer *w, enum writer_end end, const char *why) {
     w->callbacks.on_end(w->arg, end, why);
 }
 
+static bool has_doubt(const struct writer *w) {
+    const struct batch *b = w->head;
+    while (b != NULL && !batch_is_unknown(b))
+        b = b->next;
+    return b != NULL;
+}
+
 static void on_timer(uv_timer_t *timer) {
     struct writer *w = timer->data;
     uint64_t passed_ms = uv_now(timer->loop) - w->progress_ms;
@@ -54,16 +63,26 @@ static void on_timer(uv_timer_t *timer) {
         return;
     if (passed_ms < w->options.timeout_ms)
         uv_timer_start(timer, on_timer, w->options.timeout_ms - passed_ms, 0);
+    else if (w->is_turned_away && !has_doubt(w))
+        end(w, WRITER_TURNED_AWAY, w->why.data);
     else
         end(w, WRITER_GAVE_UP, w->why.len > 0 ? w->why.data : "it does not answer");
 }
 
 static void say_trouble(struct writer *w, bool is_lost, const char *why) {
     buf_reset(&w->why);
-    buf_puts(&w->why, why);
+    refusal_put_words(&w->why, why);
+    w->is_turned_away = !is_lost;
     if (!w->is_in_trouble && !w->is_closing)
         w->callbacks.on_trouble(w->arg, is_lost, w->why.data);
     w->is_in_trouble = true;
+}
+
+/* A connection alone is no proof: Redis may take no events on this one either. */
+static void recovered(struct writer *w) {
+    if (w->is_in_trouble)
+        w->callbacks.on_again(w->arg);
+    w->is_in_trouble = w->is_turned_away = false;
 }
 
 /* ---- the list ---- */
@@ -86,18 +105,23 @@ static void take_out(struct writer *w, struct batch *b) {
 static void finish(struct writer *w, struct batch *b, const struct outcome *outcome) {
     take_out(w, b);
     made_progress(w);
+    if (!outcome->is_lost && !w->is_refused)
+        recovered(w);
     w->callbacks.on_outcome(w->arg, b, outcome);
     batch_free(b);
 }
 
 static void finish_refused(struct writer *w, struct batch *b, const char *refusal) {
     b->failed = b->items_count;
+    b->failed_number = b->first.number;
     finish(w, b, &(struct outcome){.refusal = refusal, .is_announced = true});
 }
 
 /* Whatever is in the list is to be sent. */
 static void unsend_all(struct writer *w) {
     for (struct batch *b = w->head; b != w->unsent; b = b->next) {
+        b->is_doubtful = b->is_doubtful || b->is_sent;
+        b->is_sent = false;
         if (!b->is_live)
             continue;
         size_t before = b->items_count;
@@ -111,15 +135,6 @@ static void unsend_all(struct writer *w) {
 }
 
 /* ---- refusals ---- */
-
-/* A sentence of ours, and Redis's own words. */
-static void put_refusal(struct buf *out, const char *words) {
-    enum publish_error kind = publish_error_kind(words);
-    if (kind == PUBLISH_OTHER)
-        buf_puts(out, words);
-    else
-        buf_printf(out, "%s (%s)", publish_error_text(kind), words);
-}
 
 /* A refusal that passes by itself, or with another connection. */
 static bool is_passing(const char *words) {
@@ -149,7 +164,7 @@ static void after_answer(struct writer *w) {
         if (w->is_forgotten)
             session_prepare(&w->session);
         else
-            redis_client_reconnect(&w->client);
+            redis_client_back_off(&w->client);
         watch_progress(w);
         return;
     }
@@ -169,7 +184,7 @@ static void report_ids(struct writer *w, struct batch *b, struct publish_answer 
 
 /* Redis has it, @text is the script's answer. */
 static void finish_stored(struct writer *w, struct batch *b, const char *text, size_t len,
-                          long long replicas) {
+                          struct outcome outcome) {
     struct publish_answer answer;
     if (publish_answer_parse(text, len, &answer) != RELAY_OK ||
         answer.ids_count != b->items_count) {
@@ -178,8 +193,9 @@ static void finish_stored(struct writer *w, struct batch *b, const char *text, s
     }
     w->overtaken += w->is_refused && !answer.duplicate ? b->items_count : 0;
     report_ids(w, b, answer);
-    struct outcome outcome = {
-        .is_duplicate = answer.duplicate, .is_announced = answer.announced, .replicas = replicas};
+    outcome.is_duplicate = answer.duplicate;
+    outcome.is_found = answer.duplicate && b->is_doubtful;
+    outcome.is_announced = answer.announced;
     publish_answer_next(&answer, &outcome.id, &outcome.id_len);
     finish(w, b, &outcome);
 }
@@ -189,8 +205,15 @@ static void on_waited(void *arg, int status, const struct redisReply *reply) {
     struct writer *w = b->writer;
     if (status != RELAY_OK && status != RELAY_EREMOTE)
         return; /* on_down() follows */
-    bool is_known = status == RELAY_OK && reply->type == REDIS_REPLY_INTEGER;
-    finish_stored(w, b, b->answer.data, b->answer.len, is_known ? reply->integer : -1);
+    struct outcome outcome = {.replicas = -1};
+    if (reply->type == REDIS_REPLY_INTEGER)
+        outcome.replicas = reply->integer;
+    if (status == RELAY_EREMOTE) {
+        buf_reset(&b->refusal);
+        refusal_put_words(&b->refusal, reply->str);
+        outcome.wait_refusal = b->refusal.data;
+    }
+    finish_stored(w, b, b->answer.data, b->answer.len, outcome);
     after_answer(w);
 }
 
@@ -208,22 +231,39 @@ static void wait_for_replicas(struct writer *w, struct batch *b, const struct re
     redis_client_command(&w->client, 3, argv, NULL, on_waited, b); /* or on_down() follows */
 }
 
+/* Which keys a refusal may speak of, where they are few. */
+static void put_keys(const struct writer *w, struct batch *b, const char *words) {
+    static const char tag[] = "0"; /* of the domain, where none is named */
+    const char *prefix = w->options.prefix;
+    if (publish_error_kind(words) != PUBLISH_WRONGTYPE || b->topics_count != 1)
+        return;
+    struct publish_topic topic = batch_topic_of(b, 0);
+    buf_puts(&b->refusal, "; it is ");
+    names_log(&b->refusal, prefix, tag, topic.name, topic.len);
+    buf_puts(&b->refusal, ", ");
+    names_last(&b->refusal, prefix, tag, topic.name, topic.len);
+    buf_puts(&b->refusal, " or ");
+    names_clock(&b->refusal, prefix, tag);
+}
+
 static void on_answer(void *arg, int status, const struct redisReply *reply) {
     struct batch *b = arg;
     struct writer *w = b->writer;
     if (status != RELAY_OK && status != RELAY_EREMOTE)
         return; /* on_down() follows */
     if (status == RELAY_EREMOTE && is_passing(reply->str)) {
+        b->is_sent = false;
         refused_for_now(w, reply->str);
     } else if (status == RELAY_EREMOTE) {
         buf_reset(&b->refusal);
-        put_refusal(&b->refusal, reply->str);
+        refusal_put(&b->refusal, reply->str);
+        put_keys(w, b, reply->str);
         finish_refused(w, b, b->refusal.data);
     } else if (reply->type == REDIS_REPLY_STRING && w->options.wait_replicas > 0) {
         wait_for_replicas(w, b, reply);
         return;
     } else if (reply->type == REDIS_REPLY_STRING) {
-        finish_stored(w, b, reply->str, reply->len, 0);
+        finish_stored(w, b, reply->str, reply->len, (struct outcome){0});
     } else {
         finish_refused(w, b, "what Redis answered is not the answer of the publish script");
     }
@@ -263,9 +303,11 @@ static void refuse_live(struct writer *w, struct batch *b, const char *words) {
         refused_for_now(w, words);
         return;
     }
-    b->failed++;
-    if (b->refusal.len == 0)
-        put_refusal(&b->refusal, words);
+    if (b->failed++ > 0)
+        return;
+    b->failed_number = b->items[b->answered].number;
+    b->published_before = b->published;
+    refusal_put(&b->refusal, words);
 }
 
 static void on_live_answer(void *arg, int status, const struct redisReply *reply) {
@@ -284,6 +326,7 @@ static void on_live_answer(void *arg, int status, const struct redisReply *reply
     }
     if (++b->answered < b->items_count)
         return;
+    b->is_sent = false;
     if (b->kept == 0)
         finish(w, b,
                &(struct outcome){.refusal = b->failed > 0 ? b->refusal.data : NULL,
@@ -298,10 +341,11 @@ static int send_live(struct writer *w, struct batch *b) {
 
 /* ---- sending ---- */
 
-/* A batch so old that its key may be gone by now. */
+/* A batch so old that its key may be gone by now, and that Redis may have. */
 static bool is_stale(const struct writer *w, const struct batch *b) {
     uint64_t age_ms = b->sent_ms == 0 ? 0 : uv_now(w->client.loop) - b->sent_ms;
-    return !b->is_live && age_ms > w->options.timeout_ms + WRITER_KEY_SPARE_MS / 2;
+    return b->is_doubtful && !b->is_live &&
+           age_ms > w->options.timeout_ms + WRITER_KEY_SPARE_MS / 2;
 }
 
 /* Give up what can be sent again no more. */
@@ -317,6 +361,7 @@ static void send_more(struct writer *w) {
         int rc = b->is_live ? send_live(w, b) : send_durable(w, b);
         if (rc != RELAY_OK) /* the connection is ending */
             return;
+        b->is_sent = true;
         if (b->sent_ms == 0)
             b->sent_ms = uv_now(w->client.loop);
         w->unsent = b->next;
@@ -354,12 +399,11 @@ const struct batch *writer_unanswered(const struct writer *w) {
 
 static void on_prepared(void *arg) {
     struct writer *w = arg;
-    if (w->head == NULL)
-        made_progress(w);
     w->is_ready = w->has_been_ready = true;
-    if (w->is_in_trouble)
-        w->callbacks.on_again(w->arg);
-    w->is_in_trouble = false;
+    if (w->head == NULL) {
+        made_progress(w);
+        recovered(w);
+    }
     drop_stale(w);
     send_more(w);
     if (writer_has_room(w))
@@ -378,11 +422,13 @@ static void on_unprepared(void *arg, const char *why) {
     struct writer *w = arg;
     if (is_passing(why)) {
         say_trouble(w, false, why);
-        redis_client_reconnect(&w->client);
+        redis_client_back_off(&w->client);
         return;
     }
     struct buf text = BUF_INIT;
-    buf_printf(&text, "it does not tell its run_id, which durable events need: %s", why);
+    buf_puts(&text, "it does not tell its run_id, which durable events need: ");
+    refusal_put_words(&text, why);
+    refusal_put_hint(&text, why);
     end(w, WRITER_REFUSED, text.data);
     buf_fini(&text);
 }
@@ -399,7 +445,7 @@ static void on_down(void *arg, bool was_ready, int status, const char *why) {
         return;
     }
     if (status != RELAY_ECANCELED) /* we asked for it, and said why */
-        say_trouble(w, true, why);
+        say_trouble(w, !is_passed, why);
     watch_progress(w);
 }
 

@@ -59,15 +59,18 @@ struct outcome {
     bool is_lost;        /* it may be published or not: the answer was lost for good */
     const char *refusal; /* what Redis said to `batch->failed` items of it; NULL: they are none */
     bool is_duplicate;   /* it was published before */
+    bool is_found;       /* by us, before a connection was lost */
     bool is_announced;   /* else it is stored, and subscribers were not told */
     long long replicas;  /* that have it, where they were waited for; -1: not known */
-    const char *id;      /* of its first item, where it is stored; id_len bytes */
+    const char *wait_refusal; /* what Redis said instead; NULL: nothing */
+    const char *id;           /* of its first item, where it is stored; id_len bytes */
     size_t id_len;
 };
 
 enum writer_end {
     WRITER_UNREACHABLE, /* there is no Redis */
     WRITER_REFUSED,     /* Redis will not have us */
+    WRITER_TURNED_AWAY, /* it answers, and took no events for timeout_ms; none is in doubt */
     WRITER_GAVE_UP      /* there was no progress for timeout_ms */
 };
 
@@ -77,7 +80,7 @@ struct writer_callbacks {
     void (*on_outcome)(void *arg, const struct batch *batch, const struct outcome *outcome);
     /* The connection is lost, or Redis takes no events for now; it is being tried again. */
     void (*on_trouble)(void *arg, bool is_lost, const char *why);
-    void (*on_again)(void *arg);                                     /* and that worked */
+    void (*on_again)(void *arg); /* and that worked, so that the next trouble is told, too */
     void (*on_end)(void *arg, enum writer_end end, const char *why); /* close it */
     void (*on_closed)(void *arg);
 };
@@ -99,10 +102,11 @@ struct writer {
     uint64_t sent;    /* batches so far */
     bool is_ready;    /* the connection is prepared */
     bool has_been_ready;
-    bool is_in_trouble; /* which was said */
-    bool is_refused;    /* for now: nothing more is sent until what is in flight is answered */
-    bool is_forgotten;  /* of that: the script alone */
-    bool is_over;       /* on_end was called */
+    bool is_in_trouble;  /* which was said */
+    bool is_turned_away; /* of the last trouble: Redis answered, and takes no events for now */
+    bool is_refused;     /* for now: nothing more is sent until what is in flight is answered */
+    bool is_forgotten;   /* of that: the script alone */
+    bool is_over;        /* on_end was called */
     bool is_closing;
     uint64_t progress_ms; /* when something was answered, or waiting began; loop time */
     uint64_t resent_live; /* events that may be there twice */

@@ -109,6 +109,8 @@ static void judge(struct http_stream *h, CURLcode code, struct http_stream_end *
         end->error = is_passing(code) ? RELAY_ECONN : RELAY_EPROTO;
         buf_reset(&h->why);
         buf_puts(&h->why, h->curl_says[0] != '\0' ? h->curl_says : curl_easy_strerror(code));
+        if (code == CURLE_SSL_CONNECT_ERROR)
+            buf_puts(&h->why, "; is it http://?");
     }
 }
 

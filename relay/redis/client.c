@@ -46,7 +46,8 @@ static uint64_t next_wait_ms(struct redis_client *c, bool was_ready) {
         return rng_backoff_ms(&c->rng, c->attempts++, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
     bool stable = uv_now(c->loop) - c->ready_ms >= STABLE_MS;
     c->short_lives = stable ? 0 : c->short_lives + 1;
-    return rng_backoff_ms(&c->rng, c->short_lives, BACKOFF_FIRST_MS, LOST_MAX_MS);
+    uint64_t max_ms = c->useless ? BACKOFF_MAX_MS : LOST_MAX_MS;
+    return rng_backoff_ms(&c->rng, c->short_lives, BACKOFF_FIRST_MS, max_ms);
 }
 
 static void on_conn_closed(void *arg, int status, const char *why) {
@@ -66,6 +67,7 @@ static void connect_now(struct redis_client *c) {
     const struct redis_conn_callbacks callbacks = {
         .on_ready = on_ready, .on_push = on_push, .on_closed = on_conn_closed};
     c->state = REDIS_CLIENT_CONNECTING;
+    c->useless = false;
     c->conn = redis_conn_start(c->loop, &c->options, &callbacks, c);
 }
 
@@ -124,6 +126,11 @@ size_t redis_client_pending(const struct redis_client *c) {
 void redis_client_reconnect(struct redis_client *c) {
     if (c->conn != NULL)
         redis_conn_close(c->conn);
+}
+
+void redis_client_back_off(struct redis_client *c) {
+    c->useless = c->conn != NULL;
+    redis_client_reconnect(c);
 }
 
 void redis_client_close(struct redis_client *c) {

@@ -40,6 +40,7 @@ struct redis_client {
     struct redis_conn *conn; /* NULL while WAITING and CLOSED */
     enum redis_client_state state;
     bool closing;
+    bool useless;         /* the present connection, see redis_client_back_off() */
     unsigned attempts;    /* to connect that failed in a row */
     unsigned short_lives; /* connections in a row that were ready for less than 2 s */
     uint64_t ready_ms;    /* when the present connection became ready, loop time */
@@ -68,6 +69,10 @@ size_t redis_client_pending(const struct redis_client *c);
 /* Drop the present connection and make a new one: what a failed probe does. on_down follows from
  * the loop. While WAITING a new one is about to be made anyway: nothing happens. */
 void redis_client_reconnect(struct redis_client *c);
+
+/* The same, from a server that answers and does nothing for us: its life does not count as a
+ * success, and the pauses grow up to 2 s until a connection lives longer than that. */
+void redis_client_back_off(struct redis_client *c);
 
 /* End it, in any state; on_closed follows from the loop. */
 void redis_client_close(struct redis_client *c);

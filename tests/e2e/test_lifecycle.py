@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from harness import run_relay, wait_until
+from harness import run_publish, run_relay, wait_until
 from http_raw import Closed, Conn
 from resp import RedisClient
 from settings import DEADLINE
@@ -382,11 +383,14 @@ def test_an_address_in_use_is_told_with_its_way_out(relay, option):
 def test_demo(socket_dir, start_relay):
     """`make run`: the clock in topic `time`, random letters in `letters`, and all of it ends with the relay."""
     relay = start_relay("--embedded-redis", "--demo", redis_url="", env={"TMPDIR": str(socket_dir)}).wait_ready()
-    invitation = f"\n\nconsole: {relay.url}/?topics=time,letters\n"
+    invitation = f"\nconsole: {relay.url}/?topics=time,letters\n"
     wait_until(lambda: relay.out.endswith(invitation), "the address of the page, as the last line")
     with relay.live("/sse?topics=time&as=topic") as clock, relay.live("/sse?topics=letters&as=topic") as letters:
         clock.wait_name("time"), clock.wait_name("time")
         letters.wait_name("letters")
+        url = re.search(r"\n\npublish from another shell: export REDIS_URL=(\S+)\n", relay.out)[1]
+        assert run_publish("-t", "letters", "by hand", env={"REDIS_URL": url}).returncode == 0
+        letters.wait_data("by hand")
     pids = descendants(relay.pid)
     assert relay.terminate() == 0
     wait_until(lambda: not any(alive(pid) for pid in pids), "the end of all children")

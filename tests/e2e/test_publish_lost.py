@@ -154,6 +154,58 @@ def test_a_failover_is_waited_for(own_redis, topic):
     assert data_of(own_redis, topic) == ["before", "during"] and "connected to Redis again" in publisher.err
 
 
+def test_a_replica_that_stays_one(own_redis, topic):
+    """READONLY to the end: an outage is told once, and the end says that Redis refused, and that nothing is published."""
+    own_redis("REPLICAOF", "127.0.0.1", "1")
+    done = run_publish("--timeout", "2s", topic, "data", env={"REDIS_URL": own_redis.url})
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.count("takes no events just now: READONLY") == 1 and "connected" not in done.stderr
+    assert "gave up after 2 s in which Redis at" in done.stderr and "`sse-publish doctor` names its master" in done.stderr
+    assert done.stderr.endswith("the event is not published\n")
+    done = run_publish("--timeout", "1s", "--lines", topic, env={"REDIS_URL": own_redis.url}, stdin=b"1\n2\n")
+    assert done.returncode == 1 and "nothing of it is published" in done.stderr
+    own_redis("REPLICAOF", "NO", "ONE")
+    assert length_of(own_redis, topic) == 0
+
+
+def test_a_replica_in_the_middle(own_redis, topic):
+    """The lines before are published, those behind are not, and the hint says where the border is."""
+    with Publisher(own_redis, "--lines", "--timeout", "1s", topic) as publisher:
+        publisher.give(1, 2)
+        wait_until(lambda: len(publisher.ids) == 2, "ids")
+        own_redis("REPLICAOF", "127.0.0.1", "1")
+        publisher.give(3, 4)
+        assert publisher.wait() == 1
+    assert "stopped behind line 2 of the input: --resume-from 3 goes on" in publisher.err
+    assert data_of(own_redis, topic) == ["1", "2"]
+
+
+def test_interrupted_while_redis_hangs(own_redis, topic, proxy_to):
+    """One event: a first Ctrl-C waits and says so, a second one says that nobody knows."""
+    proxy = proxy_to(("127.0.0.1", own_redis.port))
+    with Publisher(own_redis, topic, url=f"redis://127.0.0.1:{proxy.port}") as publisher:
+        wait_until(lambda: b"cmd=script" in own_redis("CLIENT", "LIST"), "a connection that is ready")
+        own_redis.pause()
+        publisher.child.stdin.write(b"data")
+        publisher.child.stdin.close()
+        publisher.child.stdin = None
+        wait_until(lambda: any(b"EVALSHA" in link.seen for link in proxy.links), "the event to be sent")
+        publisher.interrupt()
+        publisher.wait_err("waiting for the answer of Redis; a second signal ends it now")
+        publisher.interrupt()
+        code = publisher.wait()
+        own_redis.resume()
+    assert code == 130 and "the event may be published or not: no answer came" in publisher.err
+
+
+def test_interrupted_before_anything_was_sent(own_redis, topic):
+    with Publisher(own_redis, topic) as publisher:
+        wait_until(lambda: b"cmd=script" in own_redis("CLIENT", "LIST"), "a connection that is ready")
+        publisher.interrupt()
+        publisher.wait_err("^sse-publish: nothing is published\n$")
+        assert publisher.wait() == 130
+
+
 def test_a_forgotten_script_is_loaded_again(own_redis, topic, tmp_path):
     """SCRIPT FLUSH at any moment: nothing is lost or doubled, and nobody hears of it."""
     path = write_lines(tmp_path / "lines", 20_000)
@@ -186,6 +238,8 @@ def test_a_topic_that_cannot_be_written(own_redis, topic):
     lines = [f'{{"topic":"{topic}.{name}","data":"{name}","key":"{name}"}}' for name in ("good", "bad", "also")]
     done = run_publish("--ndjson", "--on-error", "skip", env={"REDIS_URL": own_redis.url}, stdin="\n".join(lines).encode())
     assert done.returncode == 1 and "standard input:2: Redis refused: a key in Redis" in done.stderr
+    assert f"it is sse:{{0}}:log:{topic}.bad, sse:{{0}}:last:{topic}.bad or sse:{{0}}:clock" in done.stderr
+    assert "user_script" not in done.stderr
     assert data_of(own_redis, f"{topic}.good") == ["good"] and data_of(own_redis, f"{topic}.also") == ["also"]
 
 
@@ -194,13 +248,22 @@ def test_stored_but_not_announced(own_redis, topic):
     url = own_redis.url.replace("redis://", "redis://mute:secret@")
     done = run_publish("--lines", topic, env={"REDIS_URL": url}, stdin=b"1\n2\n")
     assert done.returncode == 1 and "stored, but this Redis user may not publish" in done.stderr
+    assert "--resume-from 1" not in done.stderr and "`sse-publish doctor`" in done.stderr
     assert data_of(own_redis, topic) == ["1", "2"]
 
 
 def test_replicas_of_batches(own_redis, topic, socket_dir):
     """--wait-replicas with lines: each batch waits; unmet, it is told what is stored."""
-    done = run_publish("--lines", "--wait-replicas", "1", topic, env={"REDIS_URL": own_redis.url}, stdin=b"1\n2\n")
+    done = run_publish("--lines", "--wait-replicas", "1", "--timeout", "1s", topic,
+                       env={"REDIS_URL": own_redis.url}, stdin=b"1\n2\n")
     assert done.returncode == 1 and "standard input:1-2: stored, but 0 of 1 replicas have it" in done.stderr
+    assert "--resume-from 1" not in done.stderr
+    lines = "".join(f"{n}\n" for n in range(1000)).encode()
+    done = run_publish("--lines", "--wait-replicas", "2", "--timeout", "1s", f"{topic}.many",
+                       env={"REDIS_URL": own_redis.url}, stdin=lines)
+    number = int(re.search(r"stopped behind line (\d+) of the input: --resume-from \d+ goes on", done.stderr)[1])
+    assert done.returncode == 1 and data_of(own_redis, f"{topic}.many") == numbers(number)
+    assert f"--resume-from {number + 1} goes on" in done.stderr
     replica = Redis(socket_dir)
     try:
         replica("REPLICAOF", "127.0.0.1", own_redis.port)
@@ -211,6 +274,15 @@ def test_replicas_of_batches(own_redis, topic, socket_dir):
         assert length_of(replica, topic) == 1002
     finally:
         replica.stop()
+
+
+def test_no_right_to_wait(own_redis, topic):
+    """--wait-replicas without +wait: stored, and the right is named, in Redis's words as well."""
+    own_redis("ACL", "SETUSER", "hasty", "on", ">secret", "~*", "&*", "+@all", "-wait")
+    url = own_redis.url.replace("redis://", "redis://hasty:secret@")
+    done = run_publish("--wait-replicas", "1", topic, "x", env={"REDIS_URL": url})
+    assert done.returncode == 1 and data_of(own_redis, topic) == ["x"]
+    assert "Redis refused WAIT: NOPERM" in done.stderr and "the user needs the right +wait" in done.stderr
 
 
 def test_the_clock_goes_on(own_redis, topic):

@@ -26,7 +26,7 @@ ROOMS = {
     "relay": [f"relay/{room}" for room in ("base", "wire", "sse", "redis", "bus", "hub", "auth", "http", "admin",
                                          "config", "embedded")],
     # sse-publish, which of the relay may know these three rooms alone.
-    "publisher-cli/base": ["relay/base"],
+    "publisher-cli/base": ["relay/base", "relay/wire"],
     "publisher-cli/options": ["relay/base", "relay/wire", "relay/redis"],
     "publisher-cli/input": ["relay/base", "relay/wire", "publisher-cli/options"],
     "publisher-cli/publish": ["relay/base", "relay/wire", "relay/redis", "publisher-cli/base", "publisher-cli/options",

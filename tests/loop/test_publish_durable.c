@@ -55,6 +55,7 @@ static void test_durable_commands(void **state) {
 }
 
 #define TWO_IDS "$19\r\n1 0 b.1.2-3 b.1.2-4\r\n"
+#define TWO_IDS_AGAIN "$19\r\n1 1 b.1.2-3 b.1.2-4\r\n"
 
 /* The server forgets the script in the middle: it is loaded again, and nobody hears of it. */
 static void test_forgotten_script(void **state) {
@@ -81,7 +82,7 @@ static void test_sent_again(void **state) {
     static const struct peer_step cut[] = {
         PEER_PREPARES, {PEER_EXPECT, "\"two\"", 0}, {PEER_CLOSE, NULL, 0}, {0}};
     static const struct peer_step again[] = {
-        PEER_PREPARES, {PEER_EXPECT, "\"two\"", 0}, {PEER_SEND, TWO_IDS, 0}, {0}};
+        PEER_PREPARES, {PEER_EXPECT, "\"two\"", 0}, {PEER_SEND, TWO_IDS_AGAIN, 0}, {0}};
     publish_world_serve(w, cut, again);
     publish_world_give_pipe(w, "one\ntwo\n", true);
     assert_int_equal(RUN_DURABLE(w, "--lines", "log"), EXIT_DONE);
@@ -92,6 +93,7 @@ static void test_sent_again(void **state) {
     assert_true(text_matches(w->complained, "lost Redis at redis://127\\.0\\.0\\.1:[0-9]+: Redis "
                                             "closed the connection; connecting again\n"
                                             "sse-publish: connected to Redis again\n"));
+    assert_non_null(strstr(w->complained, "; 2 of them found stored when sent again\n"));
 }
 
 /* BUSY for the first of two calls alone: it is sent again, and it is told that its order changed.
@@ -177,7 +179,10 @@ static void test_wait(void **state) {
     check_wait(":1\r\n", EXIT_REFUSED,
                "stored as b.1.2-3, but 1 of 2 replicas have it after 3 s; a retry with the same "
                "--key is safe");
-    check_wait("-ERR no\r\n", EXIT_REFUSED, "an unknown number of 2 replicas");
+    check_wait("-ERR no\r\n", EXIT_REFUSED,
+               "whether replicas have it is not known, since Redis refused WAIT: ERR no; a retry");
+    check_wait("-NOPERM this user may not\r\n", EXIT_REFUSED,
+               "Redis refused WAIT: NOPERM this user may not; the user needs the right +wait; a");
 }
 
 /* The script's words, and what is none of them. */
