@@ -1,8 +1,8 @@
 #!/bin/sh
 # A container engine for test_image.py and test_compose.py, on a machine that has none and reaches no image hub: everything
 # comes from Debian's package mirror. As root, on Debian 12 or later:
-#     sh tests/deploy/engine.sh start [DIR]     then: . DIR/env
-#     sh tests/deploy/engine.sh stop [DIR]      ends it with all its containers, and takes its network rules away
+#     tests/deploy/engine.sh start [DIR]     then: . DIR/env
+#     tests/deploy/engine.sh stop [DIR]      ends it with all its containers, and takes its network rules and mounts away
 # DIR is /var/tmp/sse-relay-engine; it keeps packages and images (some GB) for the next start. The engine is unpacked there and not
 # installed; only what it calls (iptables, nftables, runc) and debootstrap are, where they are missing.
 #
@@ -130,6 +130,13 @@ stop_engine() {
     remove_rules
 }
 
+# It also leaves the network namespace of the machine mounted (exec/netns/default), and DIR could not be removed.
+unmount() {
+    while read -r _ where _; do
+        case $where in "$dir"/*) umount "$where" ;; esac
+    done </proc/mounts
+}
+
 case $command in
 start)
     needs
@@ -143,6 +150,7 @@ start)
 stop)
     . "$dir/env"
     stop_engine
+    unmount
     ;;
 *)
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0" >&2
