@@ -106,10 +106,10 @@ static void on_reader_up(void *arg) {
 static void on_reader_down(void *arg, bool was_ready, int status, const char *why) {
     struct bus *bus = arg;
     (void)status;
+    if (was_ready) /* first: who asks for readiness looks at it once there is no connection */
+        figure_set(&bus->figures->reader_lost_ms, clock_mono_ms());
     gone(bus, "reader", was_ready, why, &bus->figures->reader_connected,
          &bus->figures->reader_lost);
-    if (was_ready)
-        figure_set(&bus->figures->reader_lost_ms, clock_mono_ms());
 }
 
 static void nothing_more(void *arg) {
