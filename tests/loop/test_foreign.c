@@ -176,7 +176,7 @@ static void test_a_clock_that_is_ahead_is_learned(void **state) {
         reader_until_live(&r);
     }
     uint64_t gaps = r.gaps;
-    assert_in_range(gaps, 1, 60); /* a few for each hour, not one for each of a thousand events */
+    assert_in_range(gaps, 1, 6); /* one or two for each hour */
     publish(&w, "f g", 3000, 3500);
     reader_until(&r, 0, 3500);
     reader_until(&r, 1, 3500);
@@ -279,7 +279,7 @@ static void flood_of(bool ahead) {
         reader_until(&other, 0, n + 2);
     }
     until_figure(&w.figures.events_foreign, FLOOD);
-    long long most = (long long)(clock_mono_ms() - began_ms) / 50 + 10; /* a few a second */
+    long long most = (long long)(clock_mono_ms() - began_ms) / 100 + 2;
     assert_in_range(redis_calls(&w, "hgetall") - reads, 1, most);
     assert_int_equal(figure_get(&w.figures.events_foreign), FLOOD);
     expect_calm(&w, &flooded);
