@@ -34,7 +34,7 @@ static void pause_accepting(struct acceptor *a) {
 static bool accept_one(struct acceptor *a) {
     int fd = listener_accept(a->listen_fd);
     if (fd >= 0)
-        worker_adopt(least_loaded(a), fd, a->loopback);
+        worker_adopt(least_loaded(a), fd, a->door);
     else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
         pause_accepting(a);
     return fd >= 0 || errno == EINTR || errno == ECONNABORTED;
@@ -52,11 +52,11 @@ static void on_acceptable(uv_poll_t *poll, int status, int events) {
         ;
 }
 
-void acceptor_start(struct acceptor *a, uv_loop_t *loop, int listen_fd, bool loopback,
+void acceptor_start(struct acceptor *a, uv_loop_t *loop, int listen_fd, struct http_door door,
                     struct worker *workers, unsigned workers_len,
                     const struct http_shared *shared) {
     *a = (struct acceptor){.listen_fd = listen_fd,
-                           .loopback = loopback,
+                           .door = door,
                            .workers = workers,
                            .workers_len = workers_len,
                            .shared = shared};

@@ -14,14 +14,14 @@ struct acceptor {
     uv_poll_t poll;
     uv_timer_t pause; /* runs while file descriptors or room are short */
     int listen_fd;
-    bool loopback;
+    struct http_door door;
     struct worker *workers;
     unsigned workers_len;
     const struct http_shared *shared;
 };
 
 /* Start accepting on @listen_fd, which is taken over. The workers have started. */
-void acceptor_start(struct acceptor *a, uv_loop_t *loop, int listen_fd, bool loopback,
+void acceptor_start(struct acceptor *a, uv_loop_t *loop, int listen_fd, struct http_door door,
                     struct worker *workers, unsigned workers_len, const struct http_shared *shared);
 
 /* Hand out what the kernel has accepted, then close the socket and the handles. May be called

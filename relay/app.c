@@ -1,12 +1,11 @@
 /* Wiring and the relay's life; see app.h.
  *
- * The end, in order: a first SIGTERM or SIGINT makes readiness fail; after the grace no connection
- * is accepted any more, streams are turned away and those that run are closed, spread over the
- * window; when none is left, or the window is over, the workers stop, then the bus, then the
- * embedded Redis. A second signal goes straight to the stop. */
+ * The end, in order: a first SIGTERM or SIGINT (signals.h has all of them) makes readiness fail;
+ * after the grace no connection is accepted any more, streams are rejected and those that run are
+ * closed, spread over the window; when none is left, or the window is over, the workers stop, then
+ * the bus, then the embedded Redis. A second signal goes straight to the stop. */
 #include "relay/app.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +22,12 @@
 #include "relay/bus/bus.h"
 #include "relay/embedded/embedded.h"
 #include "relay/http/listener.h"
-#include "relay/pages.h"
+#include "relay/notify.h"
 #include "relay/redis/url.h"
+#include "relay/signals.h"
+#include "relay/tls_files.h"
+#include "relay/token_keys.h"
+#include "relay/web_pages.h"
 #include "relay/worker.h"
 
 enum {
@@ -41,26 +44,30 @@ enum phase { PHASE_SERVING, PHASE_GRACE, PHASE_DRAINING, PHASE_STOPPING };
 
 struct app {
     const struct config *config;
+    const struct config_sources *sources;
     struct embedded embedded;
     struct redis_url redis_url;
     char node[sizeof("sse-relay-") + NODE_NAME_DIGITS];
     struct worker *workers;
     struct queue **inboxes;
     unsigned workers_len;
+    uint64_t started_ms;        /* since 1970 */
     struct listener *listeners; /* one per --listen, then the admin's */
     size_t listeners_len;
     struct acceptor *acceptors; /* one per listener that is not shared */
     size_t acceptors_len;
     struct http_shared shared, admin_shared;
     struct bus_options bus_options;
-    struct bus_figures bus_figures;
-    struct bus *bus;
+    struct bus_metrics bus_metrics;
+    struct bus_thread *bus;
     struct pages pages;
     struct metrics_worker *metrics_workers;
-    struct http_figures admin_figures;
+    struct http_metrics admin_metrics;
     struct server *admin; /* NULL without --admin-listen */
     uv_loop_t loop;
-    uv_signal_t sigint, sigterm;
+    struct signals signals;
+    struct token_keys token_keys;
+    struct tls_files tls_files;
     uv_timer_t timer; /* the phases of the end */
     uv_timer_t admin_tick;
     uv_poll_t embedded_report;
@@ -114,9 +121,26 @@ static unsigned connection_limit(const struct app *app) {
 }
 
 static int fail(const char *what, struct buf *why) {
-    fprintf(stderr, "sse-relay: %s%s\n", what, why->data != NULL ? why->data : "");
+    fprintf(stderr, "%ssse-relay: %s%s\n", log_priority(LOG_LEVEL_ERROR), what,
+            why->data != NULL ? why->data : "");
     buf_fini(why);
     return RELAY_EIO;
+}
+
+/* The supervisor outlives the relay by a moment, and must not keep its ports. */
+static void close_inherited(void *arg) {
+    const struct app *app = arg;
+    for (size_t i = 0; i < app->listeners_len; i++)
+        for (int n = 0; n < app->listeners[i].fds_len; n++)
+            close(app->listeners[i].fds[n]);
+}
+
+static int read_files(struct app *app) {
+    struct buf why = BUF_INIT;
+    if (token_keys_init(&app->token_keys, app->config, &why) != RELAY_OK ||
+        tls_files_init(&app->tls_files, app->config, &why) != RELAY_OK)
+        return fail("", &why);
+    return RELAY_OK;
 }
 
 /* Forks, so it comes before every thread. */
@@ -128,7 +152,9 @@ static int start_embedded(struct app *app) {
         struct embedded_options options = {.redis = config->embedded_redis,
                                            .demo = config->demo,
                                            .redis_url = config->redis_url,
-                                           .prefix = config->prefix};
+                                           .prefix = config->prefix,
+                                           .forked = close_inherited,
+                                           .forked_arg = app};
         if (embedded_start(&app->embedded, &options, &why) != RELAY_OK)
             return fail("", &why);
     }
@@ -150,6 +176,7 @@ static int open_listener(struct app *app, const char *option, const struct liste
     struct listener_options options = {.host = address->host,
                                        .port = address->port,
                                        .path = address->path,
+                                       .tls = address->tls,
                                        .sockets = sockets,
                                        .send_buffer_bytes = (int)config->send_buffer,
                                        .user_timeout_ms = (unsigned)config->write_timeout_ms};
@@ -195,7 +222,10 @@ static struct http_options http_options(struct app *app, unsigned worker) {
                                              .allowed_hosts_len = config->allowed_hosts.len},
                                  .routes = app->pages.main,
                                  .max_topics = config->max_topics,
+                                 .max_streams = config->max_streams,
                                  .allow_publish = config->allow_anonymous_publish,
+                                 .auth = app->token_keys.auth,
+                                 .token_cookie = config->token_cookie,
                                  .header_timeout_ms = config->header_timeout_ms,
                                  .body_timeout_ms = config->body_timeout_ms,
                                  .idle_timeout_ms = config->idle_timeout_ms,
@@ -224,7 +254,7 @@ static void make_workers(struct app *app) {
         worker_init(w, &hub, &http);
         app->inboxes[i] = &w->inbox;
         app->metrics_workers[i] =
-            (struct metrics_worker){&w->figures.hub, &w->figures.http, &w->figures.lag, &w->inbox};
+            (struct metrics_worker){&w->metrics.hub, &w->metrics.http, &w->metrics.lag, &w->inbox};
     }
 }
 
@@ -242,8 +272,9 @@ static void start_bus(struct app *app) {
                                             .ring_topic_bytes = config->ring_topic,
                                             .ring_node_bytes = config->ring_node,
                                             .inboxes = app->inboxes,
-                                            .workers = app->workers_len};
-    app->bus = bus_start(&app->bus_options, &app->bus_figures);
+                                            .workers = app->workers_len,
+                                            .allow_eviction = config->allow_eviction};
+    app->bus = bus_start(&app->bus_options, &app->bus_metrics);
 }
 
 /* The server or acceptor that was given a listener's sockets closes them. */
@@ -252,18 +283,37 @@ static void give_away(struct listener *l) {
         l->fds[i] = -1;
 }
 
+/* Publishing without a name is for this machine, or behind something that asks for one. */
+static void warn_of_open_publishing(const struct app *app) {
+    if (!app->config->allow_anonymous_publish)
+        return;
+    for (size_t i = 0; i < app->config->listen.len; i++)
+        if (app->listeners[i].path == NULL && !app->listeners[i].loopback)
+            log_warn(
+                "everybody who reaches this address may publish to every topic: let a proxy in "
+                "front refuse POST, or leave out --allow-anonymous-publish",
+                "listen=%s", app->config->listen.items[i].text);
+}
+
+static struct http_door door_of(const struct app *app, size_t listener) {
+    bool tls = app->config->listen.items[listener].tls;
+    return (struct http_door){.loopback = app->listeners[listener].loopback,
+                              .tls = tls ? app->tls_files.clients : NULL};
+}
+
 /* Give the main listeners to the workers, one socket each, or to an acceptor. */
 static void start_serving(struct app *app) {
     size_t main_listeners = app->config->listen.len;
     app->acceptors = mem_zalloc(main_listeners * sizeof(*app->acceptors));
     for (size_t i = 0; i < main_listeners; i++) {
         struct listener *l = &app->listeners[i];
+        struct http_door door = door_of(app, i);
         if ((unsigned)l->fds_len == app->workers_len && l->path == NULL)
             for (unsigned w = 0; w < app->workers_len; w++)
-                worker_listen(&app->workers[w], l->fds[w], l->loopback);
+                worker_listen(&app->workers[w], l->fds[w], door);
         else
-            acceptor_start(&app->acceptors[app->acceptors_len++], &app->loop, l->fds[0],
-                           l->loopback, app->workers, app->workers_len, &app->shared);
+            acceptor_start(&app->acceptors[app->acceptors_len++], &app->loop, l->fds[0], door,
+                           app->workers, app->workers_len, &app->shared);
         give_away(l);
     }
     for (unsigned w = 0; w < app->workers_len; w++)
@@ -281,7 +331,7 @@ static void invite(const struct app *app) {
     printf("\n");
     if (app->embedded.redis_url != NULL)
         printf("publish from another shell: export REDIS_URL=%s\n", app->embedded.redis_url);
-    for (size_t i = 0; i < app->config->listen.len; i++) {
+    for (size_t i = 0; i < app->config->listen.len && !app->config->no_console; i++) {
         if (app->listeners[i].path != NULL)
             continue;
         printf("console: %s?topics=time,letters\n", app->listeners[i].url);
@@ -306,8 +356,9 @@ static void start_admin(struct app *app) {
     options.shared = &app->admin_shared;
     options.routes = app->pages.admin;
     options.send = NULL;
-    app->admin = server_new(&app->loop, &options, NULL, &app->admin_figures);
-    server_listen(app->admin, l->fds[0], l->loopback);
+    app->admin = server_new(&app->loop, &options, NULL, &app->admin_metrics);
+    struct http_door door = {.loopback = l->loopback, .tls = app->tls_files.admin};
+    server_listen(app->admin, l->fds[0], door);
     give_away(l);
     uv_timer_start(&app->admin_tick, on_admin_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
     printf("admin on %s\n", l->url);
@@ -340,8 +391,9 @@ static void stop(struct app *app) {
         worker_stop(&app->workers[i]);
     if (app->admin != NULL)
         server_close(app->admin, on_admin_closed, app);
-    close_handle((uv_handle_t *)&app->sigint);
-    close_handle((uv_handle_t *)&app->sigterm);
+    signals_close(&app->signals);
+    token_keys_close(&app->token_keys);
+    tls_files_close(&app->tls_files);
     close_handle((uv_handle_t *)&app->timer);
     close_handle((uv_handle_t *)&app->admin_tick);
     if (app->embedded.report_fd >= 0)
@@ -380,8 +432,9 @@ static void on_timer(uv_timer_t *timer) {
         stop(app);
 }
 
-static void on_signal(uv_signal_t *signal, int number) {
-    struct app *app = signal->data;
+static void end(struct app *app, int number, bool now) {
+    if (app->phase != PHASE_SERVING && !now)
+        return;
     if (app->phase != PHASE_SERVING) {
         log_warn("told again to end: closing everything at once", "signal=%d", number);
         app->exit_code = APP_EXIT_FAILED;
@@ -390,10 +443,51 @@ static void on_signal(uv_signal_t *signal, int number) {
     }
     log_info("told to end: no longer ready", "signal=%d grace_ms=%llu", number,
              (unsigned long long)app->config->drain_grace_ms);
+    notify_stopping(app->config->drain_grace_ms + app->config->drain_ms + 2 * DRAIN_EXTRA_MS);
     atomic_store(&app->pages.leaving, true);
     app->phase = PHASE_GRACE;
     app->deadline_ms = clock_mono_ms() + app->config->drain_grace_ms;
     uv_timer_start(&app->timer, on_timer, 0, DRAIN_CHECK_MS);
+}
+
+static void reload(struct app *app) {
+    struct buf said = BUF_INIT;
+    enum log_level level = log_level();
+    notify_reloading();
+    if (config_reload(app->config, app->sources, &level, &said) != RELAY_OK) {
+        log_error("the configuration was not reloaded", "why=%s", said.data);
+    } else {
+        if (level < log_level())
+            log_set_level(level); /* so that the lines below are seen under either */
+        log_info("reloaded", "log_level=%s file=%s", log_level_name(level),
+                 app->config->file != NULL ? app->config->file : "none");
+        if (said.len > 0)
+            log_warn("changed in the configuration, but needs a restart", "options=%s", said.data);
+        log_set_level(level);
+    }
+    buf_fini(&said);
+    token_keys_reload(&app->token_keys);
+    tls_files_reload(&app->tls_files);
+    notify_ready();
+}
+
+static void on_signal(void *ctx, enum signal_request request, int number) {
+    struct app *app = ctx;
+    switch (request) {
+    case SIGNAL_END:
+    case SIGNAL_END_NOW:
+        end(app, number, request == SIGNAL_END_NOW);
+        break;
+    case SIGNAL_RELOAD:
+        if (app->phase == PHASE_SERVING)
+            reload(app);
+        else
+            log_info("a relay that ends reloads nothing", "signal=%d", number);
+        break;
+    case SIGNAL_NOTHING:
+        log_info("this signal does nothing: SIGHUP reloads, SIGTERM ends", "signal=%d", number);
+        break;
+    }
 }
 
 /* The private redis-server is gone, and with it everything that this node could deliver. */
@@ -416,14 +510,10 @@ static void start_loop(struct app *app) {
         log_error("cannot make the main event loop; are file descriptors short?", NULL);
         abort();
     }
-    uv_signal_init(&app->loop, &app->sigint);
-    uv_signal_init(&app->loop, &app->sigterm);
     uv_timer_init(&app->loop, &app->timer);
     uv_timer_init(&app->loop, &app->admin_tick);
-    app->sigint.data = app->sigterm.data = app->timer.data = app->admin_tick.data =
-        app->embedded_report.data = app;
-    uv_signal_start(&app->sigint, on_signal, SIGINT);
-    uv_signal_start(&app->sigterm, on_signal, SIGTERM);
+    app->timer.data = app->admin_tick.data = app->embedded_report.data = app;
+    signals_start(&app->signals, &app->loop, on_signal, app);
     if (app->embedded.report_fd >= 0) {
         uv_poll_init(&app->loop, &app->embedded_report, app->embedded.report_fd);
         uv_poll_start(&app->embedded_report, UV_READABLE, on_embedded_report);
@@ -446,16 +536,24 @@ static void serve(struct app *app) {
     make_workers(app);
     app->pages.metrics = (struct metrics_source){.workers = app->metrics_workers,
                                                  .workers_len = app->workers_len,
-                                                 .bus = &app->bus_figures,
+                                                 .bus = &app->bus_metrics,
                                                  .max_connections = app->shared.max_connections,
+                                                 .started_ms = app->started_ms,
                                                  .version = SSE_VERSION};
     app->pages.bus_options = &app->bus_options;
-    app->pages.bus_figures = &app->bus_figures;
+    app->pages.bus_metrics = &app->bus_metrics;
+    sigset_t signals;
     start_loop(app);
+    token_keys_start(&app->token_keys, &app->loop);
+    tls_files_start(&app->tls_files, &app->loop);
+    warn_of_open_publishing(app);
+    signals_hold(&signals); /* they are this thread's */
     start_bus(app);
     start_serving(app);
+    signals_let(&signals);
     start_admin(app);
     invite(app);
+    notify_ready();
     uv_run(&app->loop, UV_RUN_DEFAULT);
     for (unsigned i = 0; i < app->workers_len; i++)
         worker_join(&app->workers[i]);
@@ -472,24 +570,29 @@ static void serve(struct app *app) {
     free(app->acceptors);
 }
 
-int app_run(const struct config *config) {
+int app_run(const struct config *config, const struct config_sources *sources) {
     struct app *app = mem_zalloc(sizeof(*app));
     app->config = config;
+    app->started_ms = clock_wall_ms();
+    app->sources = sources;
     app->workers_len = config->workers > 0 ? config->workers : cores();
     app->exit_code = APP_EXIT_FAILED;
-    signal(SIGPIPE, SIG_IGN);
+    signals_ignore();
+    notify_init();
     name_node(app);
     app->shared.max_connections = connection_limit(app);
-    pages_init(&app->pages, config->admin_listen.kind != LISTEN_NONE);
-    if (start_embedded(app) == RELAY_OK) {
-        if (open_listeners(app) == RELAY_OK) {
-            app->exit_code = APP_EXIT_OK;
-            serve(app);
-        }
-        close_listeners(app);
+    pages_init(&app->pages, config->admin_listen.kind != LISTEN_NONE, !config->no_console);
+    /* The listeners first: a port that is taken is told at once, with nothing to clean up. */
+    if (open_listeners(app) == RELAY_OK && read_files(app) == RELAY_OK &&
+        start_embedded(app) == RELAY_OK) {
+        app->exit_code = APP_EXIT_OK;
+        serve(app);
         embedded_stop(&app->embedded);
         redis_url_fini(&app->redis_url);
     }
+    token_keys_fini(&app->token_keys);
+    tls_files_fini(&app->tls_files);
+    close_listeners(app);
     int exit_code = app->exit_code;
     free(app);
     return exit_code;

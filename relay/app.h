@@ -14,7 +14,8 @@ enum {
     APP_EXIT_USAGE = 2
 };
 
-/* Run until a signal ends it. Returns the exit code; what went wrong was said on standard error. */
-int app_run(const struct config *config);
+/* Run until a signal ends it. @sources are what @config was read from, for SIGHUP. Returns the exit
+ * code; what went wrong was said on standard error. */
+int app_run(const struct config *config, const struct config_sources *sources);
 
 #endif

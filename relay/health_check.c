@@ -1,9 +1,12 @@
-/* One request to a relay on this machine, on a blocking socket; see health_check.h. */
+/* One request to a relay on this machine, on a blocking socket, through TLS where that is all it
+ * speaks; see health_check.h. */
 #include "relay/health_check.h"
 
 #include <errno.h>
 #include <netdb.h>
+#include <openssl/ssl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +20,17 @@ enum { TIMEOUT_S = 3, ANSWER_MAX = 4096 };
 
 static const char accepted[] = "HTTP/1.1 200 ";
 
+/* A call on a socket with a timeout returns EINTR after the process was stopped and went on, and on
+ * Linux where io_uring is in the process, without any signal: connect(2) is then called again, and
+ * waits on, or finds that it has happened. */
+static bool connect_retrying(int fd, const struct sockaddr *address, socklen_t len) {
+    int rc;
+    do
+        rc = connect(fd, address, len);
+    while (rc != 0 && errno == EINTR);
+    return rc == 0 || errno == EISCONN;
+}
+
 /* Returns a connected socket on which nothing waits for longer than the timeout, or -1 and errno.
  */
 static int connect_one(const struct sockaddr *address, socklen_t len) {
@@ -24,7 +38,7 @@ static int connect_one(const struct sockaddr *address, socklen_t len) {
     int fd = socket(address->sa_family, SOCK_STREAM, 0);
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) == 0 &&
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0 &&
-        connect(fd, address, len) == 0)
+        connect_retrying(fd, address, len))
         return fd;
     int error = errno;
     if (fd >= 0)
@@ -61,9 +75,59 @@ static int connect_tcp(const char *host, unsigned port) {
     return fd;
 }
 
-static bool send_all(int fd, const struct buf *request) {
+struct peer {
+    int fd;
+    SSL *ssl; /* NULL: plain */
+};
+
+static bool connect_peer(const struct listen_address *where, struct peer *p) {
+    *p = (struct peer){.fd = where->kind == LISTEN_UNIX ? connect_unix(where->path)
+                                                        : connect_tcp(where->host, where->port)};
+    return p->fd >= 0;
+}
+
+static void close_peer(struct peer *p) {
+    int error = errno;
+    SSL_free(p->ssl);
+    if (p->fd >= 0)
+        close(p->fd);
+    errno = error;
+}
+
+/* Its certificate may be for any name; that it is our own relay, the address says. */
+static bool begin_tls(struct peer *p) {
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    p->ssl = ctx != NULL ? SSL_new(ctx) : NULL;
+    SSL_CTX_free(ctx);
+    errno = EPROTO;
+    return p->ssl != NULL && SSL_set_fd(p->ssl, p->fd) == 1 && SSL_connect(p->ssl) == 1;
+}
+
+/* As send() and recv(). A timeout of the socket is EAGAIN in either. */
+static ssize_t tls_result(const struct peer *p, int n) {
+    if (n > 0)
+        return n;
+    int error = SSL_get_error(p->ssl, n);
+    if (error == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    if (error == SSL_ERROR_SSL)
+        errno = EPROTO;
+    return -1;
+}
+
+static ssize_t send_some(const struct peer *p, const char *bytes, size_t len) {
+    return p->ssl == NULL ? send(p->fd, bytes, len, 0)
+                          : tls_result(p, SSL_write(p->ssl, bytes, (int)len));
+}
+
+static ssize_t receive_some(const struct peer *p, char *bytes, size_t len) {
+    return p->ssl == NULL ? recv(p->fd, bytes, len, 0)
+                          : tls_result(p, SSL_read(p->ssl, bytes, (int)len));
+}
+
+static bool send_all(const struct peer *p, const struct buf *request) {
     for (size_t sent = 0; sent < request->len;) {
-        ssize_t n = send(fd, request->data + sent, request->len - sent, 0);
+        ssize_t n = send_some(p, request->data + sent, request->len - sent);
         if (n < 0 && errno != EINTR)
             return false;
         sent += n > 0 ? (size_t)n : 0;
@@ -72,10 +136,10 @@ static bool send_all(int fd, const struct buf *request) {
 }
 
 /* Everything up to the end that the relay makes; as much of it as anybody would read. */
-static bool receive_all(int fd, struct buf *answer) {
+static bool receive_all(const struct peer *p, struct buf *answer) {
     char piece[1024];
     while (answer->len < ANSWER_MAX) {
-        ssize_t n = recv(fd, piece, sizeof(piece), 0);
+        ssize_t n = receive_some(p, piece, sizeof(piece));
         if (n == 0)
             return true;
         if (n > 0)
@@ -89,14 +153,15 @@ static bool receive_all(int fd, struct buf *answer) {
 /* Returns whether there is an answer; if not, errno says why. */
 static bool ask(const struct listen_address *where, const char *path, struct buf *answer) {
     struct buf request = BUF_INIT;
-    int fd = where->kind == LISTEN_UNIX ? connect_unix(where->path)
-                                        : connect_tcp(where->host, where->port);
-    if (fd < 0)
+    struct peer p;
+    if (!connect_peer(where, &p) || (where->tls && !begin_tls(&p))) {
+        close_peer(&p);
         return false;
+    }
     buf_printf(&request, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
-    bool ok = send_all(fd, &request) && receive_all(fd, answer);
+    bool ok = send_all(&p, &request) && receive_all(&p, answer);
     int error = ok ? ECONNRESET : errno;
-    close(fd);
+    close_peer(&p);
     buf_fini(&request);
     errno = error;
     return ok && answer->len > 0;
@@ -115,15 +180,33 @@ static bool tell(const char *address, const char *path, const struct buf *answer
     return false;
 }
 
+/* The admin address; else one that asks for neither TLS nor a certificate, where there is one. */
+static const struct listen_address *whom_to_ask(const struct config *config) {
+    if (config->admin_listen.kind != LISTEN_NONE)
+        return &config->admin_listen;
+    for (size_t i = 0; i < config->listen.len; i++)
+        if (!config->listen.items[i].tls)
+            return &config->listen.items[i];
+    return &config->listen.items[0];
+}
+
+static void tell_silence(const struct config *config, const struct listen_address *where) {
+    bool wants_certificate =
+        where->tls && where != &config->admin_listen && config->tls_client_ca != NULL;
+    fprintf(stderr, "sse-relay: no answer from a relay at %s: %s%s\n", where->text,
+            errno == EAGAIN ? "it says nothing" : strerror(errno),
+            wants_certificate ? "; it asks clients for a certificate (--tls-client-ca), so give it "
+                                "an address that does not: --admin-listen"
+                              : "");
+}
+
 int health_check(const struct config *config, const char *path) {
-    const struct listen_address *where =
-        config->admin_listen.kind != LISTEN_NONE ? &config->admin_listen : &config->listen.items[0];
+    const struct listen_address *where = whom_to_ask(config);
     struct buf answer = BUF_INIT;
     signal(SIGPIPE, SIG_IGN);
     bool ok = ask(where, path, &answer);
     if (!ok)
-        fprintf(stderr, "sse-relay: no answer from a relay at %s: %s\n", where->text,
-                errno == EAGAIN ? "it says nothing" : strerror(errno));
+        tell_silence(config, where);
     else
         ok = tell(where->text, path, &answer);
     buf_fini(&answer);

@@ -24,6 +24,8 @@ int main(int argc, char **argv) {
     struct buf message = BUF_INIT;
     int exit_code = APP_EXIT_USAGE;
     stdio_fill();
+    log_init(LOG_LEVEL_INFO, LOG_FORMAT_AUTO); /* until the configuration says otherwise */
+    const struct config_sources sources = {.argc = argc, .argv = argv, .env = environ};
     enum config_action action = config_load(&config, argc, argv, environ, &message);
     switch (action) {
     case CONFIG_EXIT_OK:
@@ -31,7 +33,7 @@ int main(int argc, char **argv) {
             fputs(message.data, stdout) >= 0 && fflush(stdout) == 0 ? APP_EXIT_OK : APP_EXIT_FAILED;
         break;
     case CONFIG_EXIT_USAGE:
-        fputs(message.data, stderr);
+        fprintf(stderr, "%s%s", log_priority(LOG_LEVEL_ERROR), message.data);
         break;
     case CONFIG_CHECK_HEALTH:
     case CONFIG_CHECK_READY:
@@ -41,7 +43,7 @@ int main(int argc, char **argv) {
     case CONFIG_RUN:
         return_large_blocks();
         log_init(config.log_level, config.log_format);
-        exit_code = app_run(&config);
+        exit_code = app_run(&config, &sources);
         config_fini(&config);
         break;
     }

@@ -2,6 +2,7 @@
 #include "relay/worker.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
+#include "relay/base/thread_name.h"
 #include "relay/base/wheel.h"
 
 enum command_kind { COMMAND_ADOPT, COMMAND_STOP_ACCEPTING, COMMAND_DRAIN, COMMAND_STOP };
@@ -17,7 +19,7 @@ struct command {
     struct queue_node node;
     enum command_kind kind;
     int fd;
-    bool loopback;
+    struct http_door door;
     uint64_t window_ms;
 };
 
@@ -36,7 +38,7 @@ static void on_server_closed(void *arg) {
 static void carry_out(struct worker *w, const struct command *c) {
     switch (c->kind) {
     case COMMAND_ADOPT:
-        server_adopt(w->server, c->fd, c->loopback);
+        server_adopt(w->server, c->fd, c->door);
         break;
     case COMMAND_STOP_ACCEPTING:
         server_stop_accepting(w->server);
@@ -71,6 +73,8 @@ static void take_inbox(struct worker *w) {
         next = node->next;
         if (m->kind == BUS_PUBLISHED)
             server_published(w->server, (struct bus_publish *)m);
+        else if (m->kind == BUS_COUNT && !w->is_over)
+            hub_count(w->hub, (struct bus_count *)m);
         else
             hub_receive(w->hub, m);
     }
@@ -106,7 +110,7 @@ static void on_wakeup(uv_async_t *wakeup) {
 static void on_tick(uv_timer_t *tick) {
     struct worker *w = tick->data;
     uint64_t now_us = clock_mono_us();
-    figure_observe(&w->figures.lag, now_us > w->tick_due_us ? now_us - w->tick_due_us : 0);
+    metric_observe(&w->metrics.lag, now_us > w->tick_due_us ? now_us - w->tick_due_us : 0);
     server_tick(w->server, now_us / 1000);
     hub_tick(w->hub, now_us / 1000);
     take_turn(w);
@@ -127,18 +131,20 @@ void worker_init(struct worker *w, const struct hub_options *hub_options,
     uv_idle_init(&w->loop, &w->busy);
     uv_timer_init(&w->loop, &w->tick);
     w->wakeup.data = w->turn.data = w->tick.data = w;
+    snprintf(w->name, sizeof(w->name), "worker %u", http_options->worker);
     queue_init(&w->inbox, WORKER_INBOX_MAX_MESSAGES, WORKER_INBOX_MAX_BYTES, &w->wakeup);
     queue_init(&w->commands, SIZE_MAX, SIZE_MAX, &w->wakeup);
-    w->hub = hub_new(hub_options, &w->figures.hub, clock_mono_ms());
-    w->server = server_new(&w->loop, http_options, w->hub, &w->figures.http);
+    w->hub = hub_new(hub_options, &w->metrics.hub, clock_mono_ms());
+    w->server = server_new(&w->loop, http_options, w->hub, &w->metrics.http);
 }
 
-void worker_listen(struct worker *w, int listen_fd, bool loopback) {
-    server_listen(w->server, listen_fd, loopback);
+void worker_listen(struct worker *w, int listen_fd, struct http_door door) {
+    server_listen(w->server, listen_fd, door);
 }
 
 static void run(void *arg) {
     struct worker *w = arg;
+    thread_name(w->name);
     uv_check_start(&w->turn, on_turn);
     w->tick_due_us = clock_mono_us() + WHEEL_TICK_MS * 1000;
     uv_timer_start(&w->tick, on_tick, WHEEL_TICK_MS, 0);
@@ -158,8 +164,8 @@ static void send_command(struct worker *w, struct command command) {
     queue_push_control(&w->commands, &c->node);
 }
 
-void worker_adopt(struct worker *w, int fd, bool loopback) {
-    send_command(w, (struct command){.kind = COMMAND_ADOPT, .fd = fd, .loopback = loopback});
+void worker_adopt(struct worker *w, int fd, struct http_door door) {
+    send_command(w, (struct command){.kind = COMMAND_ADOPT, .fd = fd, .door = door});
 }
 
 void worker_stop_accepting(struct worker *w) {
@@ -190,6 +196,7 @@ static void free_command(struct command *c) {
 
 void worker_fini(struct worker *w) {
     struct queue_node *next;
+    w->is_over = true;
     take_inbox(w); /* publishes free themselves, the rest goes with the hub */
     for (struct queue_node *node = queue_take(&w->commands); node != NULL; node = next) {
         next = node->next;

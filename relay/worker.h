@@ -1,7 +1,7 @@
 /* A worker: one thread with its loop, its hub, its HTTP server and its inbox.
  *
  * Between worker_start() and worker_join() the thread owns everything inside; the main thread
- * speaks to it through commands, the bus through its inbox, and the metrics page reads its figures.
+ * speaks to it through commands, the bus through its inbox, and the metrics page reads its metrics.
  */
 #ifndef RELAY_WORKER_H
 #define RELAY_WORKER_H
@@ -15,10 +15,10 @@
 #include "relay/http/server.h"
 #include "relay/hub/hub.h"
 
-struct worker_figures {
-    struct hub_figures hub;
-    struct http_figures http;
-    struct figure_histogram
+struct worker_metrics {
+    struct hub_metrics hub;
+    struct http_metrics http;
+    struct metric_histogram
         lag; /* how late the loop's timer was: what a new event may have to wait */
 };
 
@@ -34,7 +34,9 @@ struct worker {
     struct queue commands;
     struct hub *hub;
     struct server *server;
-    struct worker_figures figures;
+    struct worker_metrics metrics;
+    char name[24];
+    bool is_over; /* worker_fini() was called: there is no bus that could be told anything */
     _Atomic bool draining; /* what was asked of it up to worker_drain() is done */
 };
 
@@ -51,13 +53,14 @@ void worker_init(struct worker *w, const struct hub_options *hub_options,
                  const struct http_options *http_options);
 
 /* Before worker_start(): accept on this socket. */
-void worker_listen(struct worker *w, int listen_fd, bool loopback);
+void worker_listen(struct worker *w, int listen_fd, struct http_door door);
 
 /* Start the thread. Aborts where there is none to be had. */
 void worker_start(struct worker *w);
 
 /* Commands: any thread, between start and join. They are carried out in order. */
-void worker_adopt(struct worker *w, int fd, bool loopback); /* serve an accepted connection */
+/* Serve an accepted connection. */
+void worker_adopt(struct worker *w, int fd, struct http_door door);
 void worker_stop_accepting(struct worker *w);
 void worker_drain(struct worker *w, uint64_t window_ms);
 void worker_stop(struct worker *w); /* close everything at once and end the thread */

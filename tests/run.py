@@ -9,9 +9,11 @@ code is 1 if anything failed or nothing was run, 2 when the call itself is wrong
 import argparse
 import concurrent.futures
 import ctypes
+import importlib.util
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -53,7 +55,7 @@ class Run:
         self.sanitize = args.sanitize
         self.fuzz_seconds = args.fuzz
         self.grace = args.grace
-        self.timeout = args.timeout * (3 if args.sanitize else 1)
+        self.timeout = args.timeout
         self.directory = directory
         self.reports = directory / "reports"
         self.reports.mkdir()
@@ -214,11 +216,17 @@ def run_program(run, program):
     return result, output
 
 
-def show(program, result, output, seconds):
+def cpu_seconds():
+    """Of all that was reaped so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def show(program, result, output, seconds, cpu):
     """One line for a program, and for one that failed what it printed."""
     skipped = f", {result.skipped} skipped" if result.skipped else ""
     line = f"{result.passed} passed, {result.failures()} failed{skipped}" if result.failures() else f"{result.passed}{skipped}"
-    print(f"{'FAIL' if result.failures() else 'ok':<4}  {program}  {line}  ({seconds:.1f} s)")
+    print(f"{'FAIL' if result.failures() else 'ok':<4}  {program}  {line}  ({seconds:.1f} s, {cpu:.1f} s of CPU)")
     if not result.failures():
         for reason in re.findall(r"^SKIPPED.*|^(?:not )?ok\b.*# SKIP.*", output, re.MULTILINE):
             print(f"      {reason}")
@@ -256,9 +264,9 @@ def run_one_by_one(args):
     try:
         run = Run(args, directory)
         for program in args.programs:
-            began = time.monotonic()
+            began, cpu = time.monotonic(), cpu_seconds()
             result, output = run_program(run, program)
-            show(short(run.build, program), result, output, time.monotonic() - began)
+            show(short(run.build, program), result, output, time.monotonic() - began, cpu_seconds() - cpu)
             counts.add(result)
     finally:
         end_leftovers(0)
@@ -316,15 +324,24 @@ def split_counts(output):
     return output[:found.start()], Result(passed, failed, skipped)
 
 
+def longest_first(build, programs, hints):
+    """The order in which two or more at a time are over soonest: what takes long is begun first, by the file of hints.
+    What is not named there is short, and keeps its place."""
+    lines = pathlib.Path(hints).read_text().splitlines()
+    seconds = {name: float(number) for number, name in (line.split() for line in lines if not line.startswith("#"))}
+    return sorted(programs, key=lambda program: -seconds.get(short(build, program), 0))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build", help="where the programs under test are")
     parser.add_argument("--sanitize", default="", help="what they were built with")
     parser.add_argument("--fuzz", type=int, default=0, metavar="SECONDS", help="how long a fuzzer runs")
-    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="for each program")
+    parser.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="for each program")
     parser.add_argument("--grace", type=float, default=10, metavar="SECONDS", help="for orphans to end by themselves")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many programs run at a time")
     parser.add_argument("--only", default="", metavar="TEXT", help="only programs with TEXT in their name")
+    parser.add_argument("--longest", default=ROOT / "tests/longest.txt", metavar="FILE", help="SECONDS NAME, a line each")
     parser.add_argument("programs", nargs="*")
     args = parser.parse_args()
 
@@ -333,13 +350,17 @@ def main():
 
     build = (ROOT / args.build).resolve()
     args.programs = [program for program in args.programs if args.only in short(build, program)]
+    if any(program.endswith(".py") for program in args.programs) and importlib.util.find_spec("pytest") is None:
+        print("pytest is missing: `make deps-test` installs what the tests need.", file=sys.stderr)
+        sys.exit(2)
     try:
         if args.jobs == 1:
             counts = run_one_by_one(args)
         else:
             # What measures, or takes ports by the thousand, comes last and alone.
             alone = [program for program in args.programs if short(build, program).startswith("tests/bench/")]
-            counts = Jobs(args).run([program for program in args.programs if program not in alone], args.jobs)
+            others = [program for program in args.programs if program not in alone]
+            counts = Jobs(args).run(longest_first(build, others, args.longest), args.jobs)
             counts.add(Jobs(args).run(alone, 1))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#include "relay/wire/publish.h"
+#include "relay/redis/url.h"
+#include "relay/wire/publish_script.h"
 
 /* Redis 7: "… script: SHA, on @user_script:12.". Redis 6: "ERR Error running script (call to
  * f_SHA): @user_script:12: …". */
@@ -16,18 +17,19 @@ void refusal_put_words(struct buf *out, const char *words) {
         if (strncmp(place, ": ", 2) == 0)
             words = place + 2;
     }
-    const char *tail = strstr(words, " script: ");
-    bool is_tail = tail != NULL && strstr(tail, ", on @user_script:") != NULL;
-    size_t len = is_tail ? (size_t)(tail - words) : strlen(words);
+    const char *end = strstr(words, ", on @user_script:");
+    const char *tail = NULL; /* the last, since Redis 8 says "ACL failure in script: " before it */
+    for (const char *at = words; end != NULL && (at = strstr(at, " script: ")) != NULL; at++)
+        if (at < end)
+            tail = at;
+    size_t len = tail != NULL ? (size_t)(tail - words) : strlen(words);
     buf_append(out, words, len > 0 && words[len - 1] == '.' ? len - 1 : len);
 }
 
 void refusal_put_hint(struct buf *out, const char *words) {
     enum publish_error kind = publish_error_kind(words);
-    if (strstr(words, "NOAUTH") != NULL || strstr(words, "WRONGPASS") != NULL ||
-        strstr(words, "AUTH was refused") != NULL)
-        buf_puts(out, "; a password is given as REDIS_URL=redis://:PASSWORD@HOST, with a user as "
-                      "redis://USER:PASSWORD@HOST");
+    if (redis_url_is_password_refused(words))
+        buf_puts(out, "; a password is given as REDIS_URL=" REDIS_URL_PASSWORD_FORM);
     else if (kind == PUBLISH_DENIED)
         buf_puts(out, "; `sse-publish doctor` names what is missing");
     else if (kind == PUBLISH_READONLY)

@@ -232,7 +232,7 @@ static bool read_member(struct event_line *l, struct json_text *t) {
     if (i == MEMBERS)
         return refuse_member(l, name, "is not known");
     if ((l->seen & 1U << i) != 0)
-        return refuse_member(l, name, "stands there twice");
+        return refuse_member(l, name, "is there twice");
     l->seen |= 1U << i;
     if (i != MEMBER_DATA && next_is(t, 'n'))
         return skip_value(l, t);

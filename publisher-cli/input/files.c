@@ -14,6 +14,9 @@
 #include "relay/base/mem.h"
 
 static const char standard_input[] = "standard input";
+static const char byte_order_mark[] = "\xef\xbb\xbf"; /* as some editors put before UTF-8 */
+
+enum { MARK_LEN = sizeof(byte_order_mark) - 1 };
 
 struct files {
     struct files_options options;
@@ -33,6 +36,7 @@ struct files {
     size_t taken;     /* bytes at its beginning that were handed out */
     size_t searched;  /* bytes behind `taken` that hold no end of a line */
     bool is_skipping; /* what comes up to the next end of a line belongs to one that was too long */
+    bool is_begun;    /* it was looked whether the present file begins with a mark */
     bool is_read;     /* the end of the present file was reached */
     bool is_over;     /* nothing more will come */
     struct place place;
@@ -119,7 +123,7 @@ static void open_file(struct files *f) {
     const char *path = path_of(&f->options, f->index);
     f->place.file = path != NULL ? path : standard_input;
     f->place.line = 0;
-    f->is_read = false;
+    f->is_read = f->is_begun = false;
     f->fd = path == NULL ? f->options.in_fd : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (f->fd < 0) {
         fail(f, strerror(errno));
@@ -181,10 +185,25 @@ static bool hand_out(struct files *f, const char *text, size_t len, size_t end_l
 
 enum step { STEP_LINE, STEP_AGAIN, STEP_READ };
 
+/* Take the mark off the beginning of a file. It is no part of a line, and there may be less than
+ * its bytes so far. */
+static enum step pass_mark(struct files *f, const char *text, size_t len) {
+    size_t seen = len < MARK_LEN ? len : MARK_LEN;
+    bool may_be_mark = memcmp(text, byte_order_mark, seen) == 0;
+    if (may_be_mark && seen < MARK_LEN && !f->is_read)
+        return STEP_READ;
+    f->is_begun = true;
+    if (may_be_mark && seen == MARK_LEN)
+        take(f, MARK_LEN);
+    return STEP_AGAIN;
+}
+
 /* One step forward through what was read. */
 static enum step step(struct files *f, struct files_line *line) {
     const char *text = f->text.len == 0 ? "" : f->text.data + f->taken;
     size_t len = f->text.len - f->taken;
+    if (!f->is_begun)
+        return pass_mark(f, text, len);
     const char *end =
         f->searched < len ? memchr(text + f->searched, '\n', len - f->searched) : NULL;
     size_t line_len = end != NULL ? (size_t)(end - text) : len;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "relay/wire/envelope.h"
-#include "relay/wire/publish.h"
+#include "relay/wire/publish_script.h"
 
 struct given_event {
     struct event event;

@@ -5,7 +5,7 @@ enum { HELD_US = 50 * 1000 };
 
 void pace_init(struct pace *p, double rate, uint64_t now_us) {
     double per_us = rate / 1e6;
-    double most = per_us * HELD_US;
+    double most = per_us * (double)HELD_US;
     *p = (struct pace){.per_us = per_us, .tokens = 1, .most = most < 1 ? 1 : most, .us = now_us};
 }
 

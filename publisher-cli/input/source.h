@@ -86,9 +86,10 @@ struct source *source_open(const struct options *o, uv_loop_t *loop, int in_fd,
 struct source *source_text_new(const char *data, uint64_t repeat, void (*on_wake)(void *),
                                void *arg);
 
-/* All of @fd as one event, without the line end at its end, @repeat times. @fd is not closed. */
-struct source *source_whole_new(uv_loop_t *loop, int fd, uint64_t repeat, void (*on_wake)(void *),
-                                void *arg);
+/* All of @fd as one event, without the line end at its end, @repeat times; where it has no byte at
+ * all that is SOURCE_BAD, unless it @may_be_empty. @fd is not closed. */
+struct source *source_whole_new(uv_loop_t *loop, int fd, bool may_be_empty, uint64_t repeat,
+                                void (*on_wake)(void *), void *arg);
 
 /* Each line as one event: the line is its data, empty or not. options->limit_bytes is set here. */
 struct source *source_lines_new(uv_loop_t *loop, const struct files_options *options,
@@ -99,8 +100,9 @@ struct source *source_lines_new(uv_loop_t *loop, const struct files_options *opt
 struct source *source_ndjson_new(uv_loop_t *loop, const struct files_options *options,
                                  bool is_recording, void (*on_wake)(void *), void *arg);
 
-/* The time in UTC (RFC 3339), or one random letter: one now, and then one every @every_ms. Where
- * nobody asked for some time, the moments that passed are left out. */
+/* The time in UTC (RFC 3339), or one random letter: one now, and then one as each multiple of
+ * @every_ms since 1970 begins. The time is that of the multiple. Where nobody asked for some time,
+ * those that passed are left out. */
 struct source *source_clock_new(uv_loop_t *loop, uint64_t every_ms, void (*on_wake)(void *),
                                 void *arg);
 struct source *source_letters_new(uv_loop_t *loop, uint64_t every_ms, void (*on_wake)(void *),

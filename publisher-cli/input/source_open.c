@@ -40,6 +40,6 @@ struct source *source_open(const struct options *o, uv_loop_t *loop, int in_fd,
     else if (o->data != NULL)
         source = source_text_new(o->data, o->repeat, on_wake, arg);
     else
-        source = source_whole_new(loop, in_fd, o->repeat, on_wake, arg);
+        source = source_whole_new(loop, in_fd, o->may_be_empty, o->repeat, on_wake, arg);
     return o->rate > 0 ? source_paced_new(loop, source, o->rate) : source;
 }

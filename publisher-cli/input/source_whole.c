@@ -19,6 +19,7 @@ struct source_whole {
     bool is_over; /* all was read, or as much as is of use */
     int error;    /* libuv's code of why no more can be read, or 0 */
     struct buf why;
+    bool may_be_empty;
     uint64_t repeat;
     uint64_t taken;
 };
@@ -58,11 +59,15 @@ static enum source_state next(struct source *source, struct source_item *item) {
     if (s->taken == s->repeat)
         return SOURCE_END;
     s->taken++;
-    item->given.event.data =
-        s->text.len > 0 ? s->text.data : ""; /* nothing at all is an event too */
-    item->given.event.data_len = without_line_end(item->given.event.data, s->text.len);
     item->what = name;
     item->place.number = s->repeat > 1 ? s->taken : 0;
+    if (s->text.len == 0 && !s->may_be_empty) {
+        item->why = "is empty (`-` takes it as an event with empty data, and --empty makes one)";
+        return SOURCE_BAD;
+    }
+    item->given.event.data =
+        s->text.len > 0 ? s->text.data : ""; /* nothing at all is an event too, where asked for */
+    item->given.event.data_len = without_line_end(item->given.event.data, s->text.len);
     return SOURCE_EVENT;
 }
 
@@ -83,11 +88,12 @@ static void end(struct source *source) {
     input_close(&s->input, on_input_closed);
 }
 
-struct source *source_whole_new(uv_loop_t *loop, int fd, uint64_t repeat, void (*on_wake)(void *),
-                                void *arg) {
+struct source *source_whole_new(uv_loop_t *loop, int fd, bool may_be_empty, uint64_t repeat,
+                                void (*on_wake)(void *), void *arg) {
     static const struct source_type type = {.next = next, .done = done, .close = end};
     struct source_whole *s = mem_zalloc(sizeof(*s));
     s->source = (struct source){.type = &type, .on_wake = on_wake, .arg = arg};
+    s->may_be_empty = may_be_empty;
     s->repeat = repeat;
     input_start(&s->input, loop, fd, on_read, s);
     return &s->source;

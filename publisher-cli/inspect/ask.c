@@ -13,9 +13,9 @@
 #include "relay/base/mem.h"
 #include "relay/base/utf8.h"
 #include "relay/redis/reply.h"
-#include "relay/wire/publish.h"
+#include "relay/wire/publish_script.h"
 
-enum { WORDS_MAX = 12 };
+enum { WORDS_MAX = 16 };
 
 /* One whose answer is outstanding. */
 struct question {

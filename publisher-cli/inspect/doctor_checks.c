@@ -2,56 +2,15 @@
 #include "publisher-cli/inspect/doctor_checks.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/redis/server.h"
+
+enum { IDLE_LEAST_S = 20 }; /* all of our connections PING within 15 s */
+
 #define MIB (UINT64_C(1) << 20)
-
-/* ---- reporting ---- */
-
-void report_say(struct report *r, enum level level, const char *advice, const char *format, ...) {
-    char text[640], then[640];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    ask_clean(text);
-    snprintf(then, sizeof(then), "%s", advice != NULL ? advice : "");
-    ask_clean(then);
-    r->on_finding(r->arg, &(struct finding){.level = level,
-                                            .check = r->check,
-                                            .text = text,
-                                            .advice = advice != NULL ? then : NULL});
-}
-
-/* Only what INFO could not tell: why there is none. */
-static const char *why_no_info(const struct facts *f) {
-    return f->info.refusal != NULL ? f->info.refusal : "it says nothing of it";
-}
-
-const char *report_setting(struct report *r, const struct facts *f, enum setting setting) {
-    const struct fact *fact = &f->settings[setting];
-    if (fact->text == NULL)
-        report_say(r, LEVEL_SKIP, NULL, "CONFIG GET %s: %s", setting_name(setting),
-                   fact->refusal != NULL ? fact->refusal : "no answer");
-    return fact->text;
-}
-
-bool report_number(struct report *r, const struct facts *f, const char *name, uint64_t *out) {
-    if (facts_number(f, name, out))
-        return true;
-    report_say(r, LEVEL_SKIP, NULL, "INFO, %s: %s", name, why_no_info(f));
-    return false;
-}
-
-void advise(char advice[ADVICE_BYTES], const char *name, const char *value, const char *why) {
-    bool is_quoted = strchr(value, ' ') != NULL && strchr(value, '"') == NULL;
-    snprintf(advice, ADVICE_BYTES, "CONFIG SET %s %s%s%s, and in redis.conf: %s %s%s%s", name,
-             is_quoted ? "\"" : "", value, is_quoted ? "\"" : "", name, value,
-             *why != '\0' ? "; " : "", why);
-}
 
 /* ---- who answers ---- */
 
@@ -77,21 +36,27 @@ static void check_database(struct report *r, const struct facts *f) {
 }
 
 static void check_version(struct report *r, const struct facts *f) {
-    char version[64];
-    unsigned major = 0, minor = 0;
-    facts_info(f, "redis_version", version);
-    if (version[0] == '\0')
-        report_say(r, LEVEL_SKIP, NULL, "INFO, redis_version: %s", why_no_info(f));
-    else if (sscanf(version, "%4u.%4u", &major, &minor) != 2)
-        report_say(r, LEVEL_WARN, NULL, "it calls itself Redis %s, which is no version", version);
-    else if (major < 6 || (major == 6 && minor < 2))
-        report_say(r, LEVEL_FAIL, "install Redis 6.2 or later, best 7 or later",
-                   "Redis %s is too old", version);
+    struct redis_server_info server;
+    unsigned major = 0;
+    redis_server_read(f->info.text != NULL ? f->info.text : "", &server);
+    const char *name = server.name;
+    if (server.version[0] == '\0')
+        report_say(r, LEVEL_SKIP, NULL, "INFO, redis_version: %s", report_no_info(f));
+    else if (server.is_too_old)
+        report_say(r, LEVEL_FAIL,
+                   "install Redis " REDIS_SERVER_OLDEST " or later, best 7 or later, or Valkey",
+                   "%s %s is too old: it refuses some durable events, and stores a part of others",
+                   name, server.version);
+    else if (strcmp(name, "Redis") != 0)
+        report_say(r, LEVEL_OK, NULL, "%s %s", name, server.version);
+    else if (sscanf(server.version, "%4u.", &major) != 1)
+        report_say(r, LEVEL_WARN, NULL, "it calls itself Redis %s, which is no version",
+                   server.version);
     else if (major < 7)
         report_say(r, LEVEL_WARN, "install Redis 7 or later when you can",
-                   "Redis %s will do; 7 is recommended", version);
+                   "Redis %s will do; 7 is recommended", server.version);
     else
-        report_say(r, LEVEL_OK, NULL, "Redis %s", version);
+        report_say(r, LEVEL_OK, NULL, "Redis %s", server.version);
 }
 
 /* ---- the disk ---- */
@@ -178,7 +143,7 @@ static void check_disk(struct report *r, const struct facts *f) {
     bool is_stopping = (stop == NULL || strcmp(stop, "no") != 0) && (save == NULL || *save != '\0');
     facts_info(f, "rdb_last_bgsave_status", status);
     if (status[0] == '\0')
-        report_say(r, LEVEL_SKIP, NULL, "INFO, rdb_last_bgsave_status: %s", why_no_info(f));
+        report_say(r, LEVEL_SKIP, NULL, "INFO, rdb_last_bgsave_status: %s", report_no_info(f));
     else if (is_failed(f, "aof_last_write_status"))
         report_say(
             r, LEVEL_FAIL, advice,
@@ -243,7 +208,7 @@ static void check_eviction(struct report *r, const struct facts *f) {
            "a full Redis then refuses publishes, and says so");
     bool is_limited = !facts_number(f, "maxmemory", &limit) || limit > 0;
     if (policy[0] == '\0')
-        report_say(r, LEVEL_SKIP, NULL, "INFO, maxmemory_policy: %s", why_no_info(f));
+        report_say(r, LEVEL_SKIP, NULL, "INFO, maxmemory_policy: %s", report_no_info(f));
     else if (strcmp(policy, "noeviction") == 0)
         report_say(r, LEVEL_OK, NULL, "none (maxmemory-policy noeviction)");
     else if (is_limited)
@@ -256,6 +221,32 @@ static void check_eviction(struct report *r, const struct facts *f) {
                    "maxmemory-policy %s: nothing is evicted as long as maxmemory is 0, but logs of "
                    "topics and the clock will vanish once there is a limit",
                    policy);
+}
+
+static void check_logs(struct report *r, const struct facts *f) {
+    const char *entries_text = report_setting(r, f, SETTING_NODE_ENTRIES);
+    const char *bytes_text = entries_text != NULL ? report_setting(r, f, SETTING_NODE_BYTES) : NULL;
+    uint64_t entries, bytes;
+    char advice[ADVICE_BYTES];
+    if (bytes_text == NULL || !decimal_read(entries_text, strlen(entries_text), &entries) ||
+        !decimal_read(bytes_text, strlen(bytes_text), &bytes))
+        return;
+    uint64_t most = redis_server_log_excess(entries, bytes);
+    advise(advice, setting_name(SETTING_NODE_ENTRIES), "100", "");
+    if (most == UINT64_MAX)
+        report_say(r, LEVEL_WARN, advice,
+                   "logs are hardly ever trimmed by count: they keep all that their time to live "
+                   "covers (stream-node-max-entries and stream-node-max-bytes are 0)");
+    else if (most > REDIS_SERVER_LOG_EXCESS_MAX)
+        report_say(r, LEVEL_WARN, advice,
+                   "a log keeps up to %" PRIu64 " events more than it was told to, as it is "
+                   "trimmed by whole nodes (stream-node-max-entries %s, stream-node-max-bytes %s)",
+                   most, entries_text, bytes_text);
+    else
+        report_say(r, LEVEL_OK, NULL,
+                   "trimmed to at most %" PRIu64 " events more than they were told to keep "
+                   "(stream-node-max-entries %s)",
+                   most, entries_text);
 }
 
 /* ---- clients ---- */
@@ -324,8 +315,14 @@ static void check_timeout(struct report *r, const struct facts *f) {
     if (text == NULL)
         return;
     advise(advice, "timeout", "0", "");
+    uint64_t seconds;
     if (strcmp(text, "0") == 0)
         report_say(r, LEVEL_OK, NULL, "idle connections stay (timeout 0)");
+    else if (decimal_read(text, strlen(text), &seconds) && seconds >= IDLE_LEAST_S)
+        report_say(r, LEVEL_OK, NULL,
+                   "connections that are idle for %s s are cut; relays and sse-publish PING before "
+                   "that (timeout)",
+                   text);
     else
         report_say(r, LEVEL_WARN, advice,
                    "connections that are idle for %s s are cut, those over which relays read logs "
@@ -378,6 +375,7 @@ static const struct check redis_checks[] = {
     {"disk", check_disk},
     {"memory", check_memory},
     {"eviction", check_eviction},
+    {"logs", check_logs},
     {"replicas", check_replicas},
     {"output-buffer", check_output_buffer},
     {"clients", check_clients},

@@ -10,6 +10,7 @@
 #include "relay/base/mem.h"
 #include "relay/redis/info.h"
 #include "relay/redis/reply.h"
+#include "relay/redis/server.h"
 #include "relay/wire/names.h"
 
 enum {
@@ -68,6 +69,8 @@ static const char *const setting_names[SETTINGS] = {
     [SETTING_KEEPALIVE] = "tcp-keepalive",
     [SETTING_BACKLOG] = "repl-backlog-size",
     [SETTING_MIN_REPLICAS] = "min-replicas-to-write",
+    [SETTING_NODE_ENTRIES] = "stream-node-max-entries",
+    [SETTING_NODE_BYTES] = "stream-node-max-bytes",
     [SETTING_SCRIPT_LIMIT] = "lua-time-limit", /* an alias from Redis 7 on */
 };
 
@@ -265,9 +268,9 @@ static int ask_sentinel(struct facts *f, struct ask *a) {
 /* ---- the whole ---- */
 
 bool facts_is_sentinel(const struct facts *f) {
-    char mode[64];
-    facts_info(f, "redis_mode", mode);
-    return strcmp(mode, "sentinel") == 0;
+    struct redis_server_info server;
+    redis_server_read(f->info.text != NULL ? f->info.text : "", &server);
+    return strcmp(server.mode, "sentinel") == 0;
 }
 
 static int ask_redis(struct facts *f, struct ask *a) {

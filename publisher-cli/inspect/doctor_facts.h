@@ -31,6 +31,8 @@ enum setting {
     SETTING_KEEPALIVE,
     SETTING_BACKLOG,
     SETTING_MIN_REPLICAS,
+    SETTING_NODE_ENTRIES,
+    SETTING_NODE_BYTES,
     SETTING_SCRIPT_LIMIT, /* busy-reply-threshold, before Redis 7 lua-time-limit */
     SETTINGS
 };

@@ -8,7 +8,13 @@
 #include "publisher-cli/inspect/doctor_checks.h"
 #include "relay/redis/info.h"
 
-enum { LAG_MAX_S = 10, SKEW_WARN_MS = 1000, SKEW_FAIL_MS = 60 * 1000 };
+enum {
+    LAG_MAX_S = 10,
+    SKEW_WARN_MS = 1000,
+    SKEW_FAIL_MS = 60 * 1000,
+    EPOCHS_MANY = 10,
+    DAY_MS = 24 * 3600 * 1000
+};
 
 #define BACKLOG_LEAST (UINT64_C(16) << 20)
 
@@ -278,6 +284,7 @@ static bool is_wrong_type(const struct fact *fact) {
 void check_clock(struct report *r, const struct facts *f) {
     const struct domain *d = &f->domain;
     char run[64], remedy[192];
+    uint64_t began_ms = d->born.ms + (d->now.epoch - 1) * 1000;
     facts_info(f, "run_id", run);
     snprintf(remedy, sizeof(remedy),
              "DEL %s:{" DOMAIN_TAG "}:clock: a new one is born, and each client gets a relay.reset",
@@ -303,6 +310,13 @@ void check_clock(struct report *r, const struct facts *f) {
                    "birth %s, epoch %" PRIu64 ", of a process of Redis before this one; the next "
                    "relay or durable event begins a later one",
                    d->now.birth, d->now.epoch);
+    else if (d->epochs_lately >= EPOCHS_MANY && began_ms + DAY_MS > f->redis_ms)
+        report_say(r, LEVEL_WARN,
+                   "look into Redis's log for restarts; publishers in other languages pass the "
+                   "run_id of the server that they are connected to, or an empty one",
+                   "%" PRIu64 " epochs began within an hour: Redis starts again and again, or "
+                   "publishers that may not ask it (+info) pass an old run_id",
+                   d->epochs_lately);
     else
         report_say(r, LEVEL_OK, NULL, "birth %s, epoch %" PRIu64, d->now.birth, d->now.epoch);
 }

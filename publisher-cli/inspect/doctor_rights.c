@@ -36,6 +36,8 @@ static const struct right table[] = {
     {"wait", PURPOSE_REPLICAS, {"WAIT", "0", "1"}},
     {"ping", PURPOSE_RELAY, {"PING"}},
     {"hgetall", PURPOSE_RELAY, {"HGETALL", "$clock"}},
+    {"hkeys", PURPOSE_RELAY, {"HKEYS", "$clock"}},
+    {"hdel", PURPOSE_RELAY, {"HDEL", "$once", "x"}},
     {"xrange", PURPOSE_RELAY, {"XRANGE", "$log", "-", "+"}},
     {"subscribe", PURPOSE_RELAY, {"SUBSCRIBE", "$channel"}},
     {"unsubscribe", PURPOSE_RELAY, {"UNSUBSCRIBE", "$channel"}},

@@ -6,7 +6,7 @@
 #include "relay/base/err.h"
 #include "relay/redis/reply.h"
 
-enum { DECIMAL_MAX_DIGITS = 19 };
+enum { DECIMAL_MAX_DIGITS = 19, HOUR_S = 3600 };
 
 bool decimal_read(const char *text, size_t len, uint64_t *out) {
     uint64_t value = 0;
@@ -93,6 +93,14 @@ static bool take_field(struct domain *d, const struct redisReply *name,
     return true;
 }
 
+/* An epoch's number is that of the seconds since the birth, plus one. */
+static bool began_lately(const struct domain *d, const struct redisReply *name) {
+    uint64_t number;
+    return is_string(name) && strncmp(name->str, "from:", 5) == 0 &&
+           decimal_read(name->str + 5, name->len - 5, &number) && number > 1 &&
+           number <= d->now.epoch && d->now.epoch - number < HOUR_S;
+}
+
 void domain_read(struct domain *out, const struct redisReply *reply) {
     *out = (struct domain){.is_born = false};
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0)
@@ -103,6 +111,8 @@ void domain_read(struct domain *out, const struct redisReply *reply) {
         if (!is_string(name) || !is_string(value) || !take_field(out, name, value))
             out->wrong = "holds a field that cannot be read";
     }
+    for (size_t i = 0; i + 1 < reply->elements; i += 2)
+        out->epochs_lately += began_lately(out, reply->element[i]);
     if (out->wrong == NULL && (out->now.birth[0] == '\0' || out->now.epoch == 0))
         out->wrong = "lacks its birth or its epoch";
 }

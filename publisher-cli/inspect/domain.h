@@ -23,10 +23,11 @@ struct place {
 };
 
 struct domain {
-    bool is_born;        /* there is a clock */
-    const char *wrong;   /* what is wrong with it, as the end of a sentence; or NULL */
-    struct event_id now; /* birth, epoch and the last id that was given */
-    struct place born;   /* `from:1`: what stands up to there in a log is of an older birth */
+    bool is_born;           /* there is a clock */
+    const char *wrong;      /* what is wrong with it, as the end of a sentence; or NULL */
+    struct event_id now;    /* birth, epoch and the last id that was given */
+    struct place born;      /* `from:1`: what stands up to there in a log is of an older birth */
+    uint64_t epochs_lately; /* that began within the hour before the present one did, and it */
     char run[DOMAIN_RUN_MAX_BYTES + 1]; /* the run_id of the Redis that the epoch belongs to */
 };
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "publisher-cli/options/table.h"
-#include "relay/base/completion.h"
 #include "relay/base/mem.h"
+#include "relay/options/completion.h"
 
 static enum completion_words words_of(const struct command_row *row) {
     return row->words == WORDS_FILES     ? COMPLETION_FILES
@@ -56,16 +56,8 @@ void generate_put(enum generated what, struct buf *out) {
     struct completion_option *options = make_options(&p.options_count);
     p.commands = commands;
     p.options = options;
-    switch (what) {
-    case GENERATE_MAN:
+    if (!completion_put_generated(out, what, &p))
         manual_put(out);
-        break;
-    case GENERATE_BASH:
-    case GENERATE_ZSH:
-    case GENERATE_FISH: /* in the order of the shells */
-        completion_put(out, (enum completion_shell)(what - GENERATE_BASH), &p);
-        break;
-    }
     free(commands);
     free(options);
 }

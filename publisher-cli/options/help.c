@@ -6,7 +6,7 @@
 
 #include "publisher-cli/options/table.h"
 
-enum { WIDTH = 80, OPTION_COLUMN = 28, COMMAND_COLUMN = 12, EXAMPLE_COLUMN = 49 };
+enum { WIDTH = 80, OPTION_COLUMN = 28, COMMAND_COLUMN = 16, EXAMPLE_COLUMN = 49 };
 
 /* Fill @text into lines from @column on, where the first has already @used columns. */
 static void put_filled(struct buf *out, const char *text, size_t column, size_t used) {
@@ -104,7 +104,7 @@ static void put_synopses(const struct command_row *row, struct buf *out) {
 static void put_common_options(struct buf *out) {
     size_t len;
     const struct option_row *rows = option_rows(&len);
-    buf_puts(out, "\nOptions that one needs first\n");
+    buf_puts(out, "\nMost used options\n");
     for (size_t i = 0; i < len; i++)
         if (rows[i].is_common)
             put_option(&rows[i], command_row_of(COMMAND_PUBLISH), out);
@@ -126,7 +126,7 @@ static void put_overview(struct buf *out) {
             put_example(&rows[i].examples[k], out);
     buf_puts(out,
              "\nAll options of a command: sse-publish help COMMAND. Everything: man sse-publish.\n"
-             "Exit codes: 0 done, 1 refused, 2 wrong use, 3 out of reach, 128+n signal n.\n");
+             "Exit codes: 0 done, 1 refused, 2 wrong use, 3 not reached, 128+n signal n.\n");
 }
 
 void help_put(enum command command, struct buf *out) {

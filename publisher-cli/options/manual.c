@@ -4,7 +4,7 @@
 
 #include "publisher-cli/options/generate.h"
 #include "publisher-cli/options/table.h"
-#include "relay/base/roff.h"
+#include "relay/options/roff.h"
 
 static const char program[] = "sse-publish";
 
@@ -162,12 +162,12 @@ void manual_put(struct buf *out) {
     roff_put_section(out, "DESCRIPTION");
     roff_put_text(
         out,
-        "`sse-publish` is to events what curl is to requests. It writes into Redis itself and "
-        "needs no relay; every `sse-relay` on that Redis streams what it publishes to browsers and "
-        "services, as Server-Sent Events.\n\n"
-        "Ids go to standard output, one a line, and whatever else there is to say to standard "
-        "error. Options may stand anywhere, as `--name VALUE` or `--name=VALUE`, `-t TOPIC` or "
-        "`-tTOPIC`; what stands behind `--` is neither an option nor a command. TIME is a number "
+        "`sse-publish` publishes events. It writes into Redis itself and needs no relay; every "
+        "`sse-relay` on that Redis streams what it publishes to browsers and services, as "
+        "Server-Sent Events.\n\n"
+        "Ids go to standard output, one a line, and everything else to standard error. Options may "
+        "stand anywhere, as `--name VALUE` or `--name=VALUE`, `-t TOPIC` or `-tTOPIC`; what comes "
+        "after `--` is neither an option nor a command. TIME is a number "
         "with its unit: `ms`, `s`, `m`, `h` or `d`.");
     roff_put_section(out, "COMMANDS");
     put_commands(out);

@@ -13,7 +13,7 @@
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "relay/base/utf8.h"
-#include "relay/wire/publish.h"
+#include "relay/wire/publish_script.h"
 #include "relay/wire/topic.h"
 
 enum { TOPICS_MAX = 256, LINE_DIGITS = 20 };
@@ -62,10 +62,10 @@ static int refuse_named(struct reader *r, const char *what, const char *text, co
 static int refuse_unknown(struct reader *r, const char *argument) {
     size_t len = strcspn(argument, "=");
     char *name = mem_strndup(argument, len);
-    const struct option_row *near = len > 2 ? option_row_near(name + 2) : NULL;
+    const struct option_row *suggestion = len > 2 ? option_row_suggest(name + 2) : NULL;
     put_named(r->why, "there is no option", argument, len);
-    if (near != NULL)
-        buf_printf(r->why, "; was --%s meant?", near->name);
+    if (suggestion != NULL)
+        buf_printf(r->why, "; was --%s meant?", suggestion->name);
     else
         buf_puts(r->why, "; data that begins with - goes behind --");
     free(name);
@@ -263,6 +263,25 @@ static int read_fallback(struct reader *r, const struct option_row *row, options
     return row->fallback != NULL ? read_value(r, row, row->name, row->fallback) : RELAY_OK;
 }
 
+/* A word alone that is nearly a command is asked about, before what else is wrong with it: `doctr`
+ * in place of `doctor` would publish an event, or wait for one to be typed. With data behind it,
+ * behind
+ * `--`, as -t, or as the topic of many lines, it is a topic. */
+static int check_lone_word(struct reader *r) {
+    if (!r->may_be_command || !r->command_is_implied || r->words_count != 1 ||
+        is_given(r, "topic") || is_given(r, "lines") || is_given(r, "ndjson") ||
+        is_given(r, "empty"))
+        return RELAY_OK;
+    const char *word = r->words[0];
+    const struct command_row *suggestion = command_row_near(word);
+    if (suggestion == NULL)
+        return RELAY_OK;
+    put_named(r->why, "there is no command", word, strlen(word));
+    buf_printf(r->why, "; to publish to a topic of that name: sse-publish -t %s; or was %s meant?",
+               word, suggestion->name);
+    return RELAY_EINVAL;
+}
+
 static int read_options(struct reader *r, options_env env) {
     size_t len;
     const struct option_row *rows = option_rows(&len);
@@ -296,12 +315,14 @@ static int read_publish_words(struct reader *r) {
     if (r->o.topics_count == 0 && r->o.input != INPUT_NDJSON) {
         if (count == 0)
             return refuse_missing(r, "topic");
-        const struct command_row *near =
+        const struct command_row *suggestion =
             r->may_be_command && r->command_is_implied ? command_row_near(words[0]) : NULL;
-        r->o.near_command = near != NULL ? near->name : NULL;
+        r->o.suggested_command = suggestion != NULL ? suggestion->name : NULL;
         r->o.topics[r->o.topics_count++] = *words++;
         count--;
     }
+    if (!is_whole && r->o.is_empty)
+        return refuse(r, "--empty is one event: --lines and --ndjson do not go with it");
     if (!is_whole) {
         r->o.files_count = count;
         memcpy(r->o.files, words, count * sizeof(*words));
@@ -310,7 +331,12 @@ static int read_publish_words(struct reader *r) {
     if (count > 1)
         return refuse(r, "there are too many arguments: data with spaces needs quotes, and several "
                          "topics are -t TOPIC each");
-    r->o.data = count == 1 && strcmp(words[0], "-") != 0 ? words[0] : NULL;
+    r->o.may_be_empty = count == 1 && strcmp(words[0], "-") == 0;
+    r->o.data = count == 1 && !r->o.may_be_empty ? words[0] : NULL;
+    if (r->o.is_empty && count == 1)
+        return refuse(r, "--empty is an event without data: DATA or - does not go with it");
+    if (r->o.is_empty)
+        r->o.data = "";
     return RELAY_OK;
 }
 
@@ -396,9 +422,26 @@ static int check_many(struct reader *r) {
     return RELAY_OK;
 }
 
+/* Of token: one key, and something that it is to allow. */
+static int check_token(struct reader *r) {
+    const struct options *o = &r->o;
+    if (o->secret_file != NULL && o->key_file != NULL)
+        return refuse(r, "--secret-file and --key-file do not go together: a token is signed by "
+                         "one key");
+    if (o->is_show)
+        return RELAY_OK;
+    if (o->secret_file == NULL && o->key_file == NULL)
+        return refuse(r, "there is no key: --secret-file FILE or --key-file FILE signs a token, "
+                         "and --show looks at one");
+    if (o->may_subscribe.count + o->may_publish.count == 0)
+        return refuse(r, "the token would allow nothing: give it --subscribe PATTERN or --publish "
+                         "PATTERN");
+    return RELAY_OK;
+}
+
 static int check_together(struct reader *r) {
     struct options *o = &r->o;
-    int status = check_kept(r);
+    int status = o->command == COMMAND_TOKEN ? check_token(r) : check_kept(r);
     if (status == RELAY_OK && o->command == COMMAND_PUBLISH)
         status = check_many(r);
     const char *wrong = o->data != NULL ? data_check(o->data, strlen(o->data)) : NULL;
@@ -416,7 +459,8 @@ static int check_together(struct reader *r) {
 /* Those who read print JSON whichever way it was asked for. */
 static void settle_json(struct options *o) {
     bool is_reader = o->command == COMMAND_TAIL || o->command == COMMAND_HISTORY ||
-                     o->command == COMMAND_TOPICS || o->command == COMMAND_DOCTOR;
+                     o->command == COMMAND_TOPICS || o->command == COMMAND_SUBSCRIBERS ||
+                     o->command == COMMAND_RM || o->command == COMMAND_DOCTOR;
     if (is_reader && (o->is_json || o->output == OUTPUT_JSON)) {
         o->is_json = true;
         o->output = OUTPUT_JSON;
@@ -432,7 +476,9 @@ static int read_all(struct reader *r, int argc, char **argv, options_env env) {
     read_command(r);
     if (is_question(r, &status))
         return status;
-    status = read_options(r, env);
+    status = check_lone_word(r);
+    if (status == RELAY_OK)
+        status = read_options(r, env);
     if (status == RELAY_OK)
         status = read_words(r);
     if (status == RELAY_OK)
@@ -450,6 +496,10 @@ int options_read(struct options *out, int argc, char **argv, options_env env, st
     r.given = mem_zalloc(room * sizeof(*r.given));
     r.o.topics = mem_zalloc(room * sizeof(*r.o.topics));
     r.o.files = mem_zalloc(room * sizeof(*r.o.files));
+    r.o.headers.all = mem_zalloc(room * sizeof(*r.o.headers.all));
+    r.o.cookies.all = mem_zalloc(room * sizeof(*r.o.cookies.all));
+    r.o.may_subscribe.all = mem_zalloc(room * sizeof(*r.o.may_subscribe.all));
+    r.o.may_publish.all = mem_zalloc(room * sizeof(*r.o.may_publish.all));
     int status = read_all(&r, argc, argv, env);
     if (status == RELAY_OK)
         *out = r.o;
@@ -463,5 +513,9 @@ int options_read(struct options *out, int argc, char **argv, options_env env, st
 void options_fini(struct options *o) {
     free(o->topics);
     free(o->files);
+    free(o->headers.all);
+    free(o->cookies.all);
+    free(o->may_subscribe.all);
+    free(o->may_publish.all);
     redis_url_fini(&o->redis);
 }

@@ -12,23 +12,25 @@
 #include <stdint.h>
 
 #include "relay/base/buf.h"
+#include "relay/options/completion.h"
 #include "relay/redis/url.h"
 
 enum command {
-    COMMAND_PUBLISH, /* what is given, or read */
-    COMMAND_TAIL,    /* watch a relay */
-    COMMAND_HISTORY, /* read a topic's log */
-    COMMAND_TOPICS,  /* list the topics that have a log */
-    COMMAND_CLOCK,   /* the time, again and again */
-    COMMAND_LETTERS, /* random letters, again and again */
-    COMMAND_REPLAY,  /* a recorded stream with its timing */
-    COMMAND_DOCTOR,  /* look at Redis */
+    COMMAND_PUBLISH,     /* what is given, or read */
+    COMMAND_TAIL,        /* watch a relay */
+    COMMAND_HISTORY,     /* read a topic's log */
+    COMMAND_TOPICS,      /* list the topics that have a log */
+    COMMAND_CLOCK,       /* the time, again and again */
+    COMMAND_LETTERS,     /* random letters, again and again */
+    COMMAND_REPLAY,      /* a recorded stream with its timing */
+    COMMAND_SUBSCRIBERS, /* ask the relays how many a topic has */
+    COMMAND_RM,          /* delete topics' logs */
+    COMMAND_TOKEN,       /* make one, or look at one */
+    COMMAND_DOCTOR,      /* look at Redis */
     COMMAND_HELP,
     COMMAND_VERSION,
     COMMAND_GENERATE /* a file for an installation */
 };
-
-enum generated { GENERATE_MAN, GENERATE_BASH, GENERATE_ZSH, GENERATE_FISH };
 
 enum input_kind {
     INPUT_WHOLE, /* one event: `data`, or all of standard input */
@@ -43,6 +45,12 @@ enum output {
 
 enum on_error { ON_ERROR_STOP, ON_ERROR_SKIP };
 
+/* What an option that may be given again and again was given. */
+struct texts {
+    const char **all;
+    size_t count;
+};
+
 /* The texts are borrowed from the arguments and the environment. What a command does not take has
  * its default, or is 0 or NULL. */
 struct options {
@@ -52,10 +60,13 @@ struct options {
 
     const char **topics; /* in the order they were given, each once */
     size_t topics_count;
-    const char *near_command; /* which the first word, taken as the topic, is much like; or NULL */
-    const char *data;         /* NULL: standard input */
-    const char **files;       /* "-" is standard input */
-    size_t files_count;       /* 0: standard input */
+    const char
+        *suggested_command; /* which the first word, taken as the topic, is much like; or NULL */
+    const char *data;       /* NULL: standard input */
+    bool is_empty;          /* --empty: `data` is "" */
+    bool may_be_empty;      /* `-` was given: empty standard input is an event, too */
+    const char **files;     /* "-" is standard input */
+    size_t files_count;     /* 0: standard input */
     enum input_kind input;
 
     const char *event; /* NULL: none */
@@ -81,9 +92,19 @@ struct options {
 
     struct redis_url redis;
     const char *prefix;
-    const char *url;     /* of a relay */
-    const char *token;   /* for it; NULL: none */
-    uint64_t timeout_ms; /* how long what cannot be reached is tried again */
+    const char *url;      /* of a relay */
+    const char *token;    /* for it; NULL: none */
+    struct texts headers; /* for it: "Name: value", or "@" and the file that holds such lines */
+    struct texts cookies; /* for it: "name=value", or the file that holds some */
+    uint64_t timeout_ms;  /* how long what cannot be reached is tried again */
+
+    /* Of token. */
+    bool is_show;
+    const char *secret_file, *key_file; /* paths; at most one of them is given */
+    const char *subject, *issuer, *audience, *kid;
+    const char *claim;                       /* where the topics stand */
+    struct texts may_subscribe, may_publish; /* patterns */
+    uint64_t expires_ms;
 
     bool is_quiet; /* say nothing on standard output */
     enum output output;

@@ -3,10 +3,12 @@
 
 #include <string.h>
 
-#include "relay/base/near.h"
+#include "publisher-cli/base/header.h"
+#include "relay/auth/pattern.h"
 #include "relay/base/quantity.h"
+#include "relay/options/suggest.h"
 #include "relay/wire/names.h"
-#include "relay/wire/publish.h"
+#include "relay/wire/publish_script.h"
 #include "relay/wire/topic.h"
 
 #define SECOND UINT64_C(1000)
@@ -22,15 +24,19 @@
 #define TICKS (TAKEN_BY(COMMAND_CLOCK) | TAKEN_BY(COMMAND_LETTERS))
 #define REPLAY TAKEN_BY(COMMAND_REPLAY)
 #define DOCTOR TAKEN_BY(COMMAND_DOCTOR)
+#define SUBSCRIBERS TAKEN_BY(COMMAND_SUBSCRIBERS)
+#define RM TAKEN_BY(COMMAND_RM)
+#define TOKEN TAKEN_BY(COMMAND_TOKEN)
 #define PUBLISHERS (PUBLISH | TICKS | REPLAY)
-#define READERS (TAIL | HISTORY | TOPICS | DOCTOR)
-#define ON_REDIS (PUBLISHERS | HISTORY | TOPICS | DOCTOR)
-#define ALL (PUBLISHERS | READERS | TAKEN_BY(COMMAND_HELP))
+#define READERS (TAIL | HISTORY | TOPICS | SUBSCRIBERS | RM | DOCTOR)
+#define ON_REDIS (PUBLISHERS | HISTORY | TOPICS | SUBSCRIBERS | RM | DOCTOR)
+#define ALL (PUBLISHERS | READERS | TOKEN | TAKEN_BY(COMMAND_HELP))
 
 #define FIELD(member)                                                                              \
     .offset = offsetof(struct options, member), .size = sizeof(((struct options *)NULL)->member)
 #define FLAG(member) .kind = OPTION_FLAG, FIELD(member)
 #define TEXT(member, word) .kind = OPTION_TEXT, FIELD(member), .value = word
+#define TEXTS(member, word) .kind = OPTION_TEXTS, FIELD(member), .value = word
 #define NUMBER(member, least, most, words)                                                         \
     .kind = OPTION_NUMBER, FIELD(member), .value = "N", .min = least, .max = most, .allowed = words
 #define TIME(member, least, most, words)                                                           \
@@ -42,7 +48,7 @@
 
 /* In the order of their enums in options.h. */
 static const char *const outputs[] = {"text", "json", NULL};
-static const char *const generates[] = {"man", "bash", "zsh", "fish", NULL};
+static const char *const generates[] = {GENERATED_WORDS, NULL};
 static const char *const on_errors[] = {"stop", "skip", NULL};
 
 static const char *check_event(const char *text) {
@@ -66,8 +72,26 @@ static const char *check_since(const char *text) {
 static const char *check_token(const char *text) {
     for (const char *c = text; *c != '\0'; c++)
         if (*c <= ' ' || *c > '~')
-            return "holds something else than printable ASCII without spaces";
+            return "holds something other than printable ASCII without spaces";
     return *text == '\0' ? "is empty" : NULL;
+}
+
+static const char *check_header(const char *text) {
+    if (text[0] == '@')
+        return text[1] == '\0' ? "names no file behind the @" : NULL;
+    return header_check(text, strlen(text));
+}
+
+static const char *check_cookie(const char *text) {
+    return text[0] == '\0' ? "is empty" : header_value_check(text, strlen(text));
+}
+
+static const char *check_pattern(const char *text) {
+    return pattern_check(text, strlen(text));
+}
+
+static const char *check_filled(const char *text) {
+    return text[0] == '\0' ? "is empty" : NULL;
 }
 
 static const struct option_row rows[] = {
@@ -76,7 +100,7 @@ static const struct option_row rows[] = {
      .letter = 't',
      .kind = OPTION_TOPIC,
      .value = "TOPIC",
-     .commands = PUBLISHERS | TAIL,
+     .commands = PUBLISHERS | TAIL | SUBSCRIBERS | RM,
      .help = "a topic; repeatable",
      .more = "Each topic gets an event with an id of its own, all of them in one step. A word that "
              "would be taken for a command is a topic here. A topic is 1 to 256 bytes of UTF-8 "
@@ -87,7 +111,7 @@ static const struct option_row rows[] = {
      TEXT(event, "NAME"),
      .check = check_event,
      .commands = PUBLISHERS,
-     .help = "the name of the event; without, it is a \"message\"",
+     .help = "the name of the event; without it, \"message\"",
      .more = "Up to 128 bytes; `error`, `open` and what begins with `relay.` are not allowed. With "
              "`--ndjson`, of the lines that name none.",
      .is_common = true},
@@ -100,12 +124,20 @@ static const struct option_row rows[] = {
      FLAG(is_json),
      .commands = PUBLISH,
      .help = "refuse data that is not JSON; publish it compact"},
+    {.name = "empty",
+     FLAG(is_empty),
+     .commands = PUBLISH,
+     .help = "publish an event with empty data",
+     .more =
+         "Nothing is read. Without it, empty standard input publishes nothing and ends with 2, "
+         "unless `-` asks for standard input whatever it holds: a command in cron that lacks its "
+         "data would publish an event that nobody meant."},
 
     {.group = "How it is kept",
      .name = "live",
      FLAG(is_live),
      .commands = PUBLISHERS,
-     .help = "do not store it: who is away now misses it",
+     .help = "do not store it: clients that are away miss it",
      .more = "Pub/sub alone: cheaper, and without an id. A lost connection can publish such an "
              "event twice.",
      .is_common = true},
@@ -113,7 +145,7 @@ static const struct option_row rows[] = {
      NUMBER(history, 1, PUBLISH_HISTORY_MAX, "1 to 10000000"),
      .fallback = "1000",
      .commands = PUBLISHERS,
-     .help = "events the topic keeps, or up to a hundred more",
+     .help = "events that the topic keeps, and up to 100 more",
      .more =
          "At least so many, and up to about a hundred more: Redis trims a log a hundred entries "
          "at a time, which costs it nothing. 100 for `clock` and `letters`. It holds for the "
@@ -122,13 +154,13 @@ static const struct option_row rows[] = {
      TIME(ttl_ms, PUBLISH_TTL_MIN_MS, 36500 * DAY, "1s or more"),
      .fallback = "1h",
      .commands = PUBLISHERS,
-     .help = "for how long it keeps them",
+     .help = "how long the topic keeps them",
      .more = "Of the last event; at most what the relays were given as `--memory`, 7 days."},
     {.name = "key",
      TEXT(key, "KEY"),
      .check = check_key,
      .commands = PUBLISH,
-     .help = "twice with the same key is one event",
+     .help = "sent twice with the same key, it is one event",
      .more = "Within 5 minutes the same key with the same event is the same event; with another "
              "one it is refused. With `--lines` and `--ndjson`, event n has the key `KEY:n` where "
              "it brings none, so that the whole input can be sent again.",
@@ -187,14 +219,16 @@ static const struct option_row rows[] = {
     {.name = "resume-from",
      NUMBER(resume_from, 1, MANY, "1 or more"),
      .commands = PUBLISH,
-     .help = "leave out what stands before event N",
+     .help = "leave out what comes before event N",
      .more = "After an interruption, the message says which N goes on where it ended. N counts the "
              "lines of all files, blank ones included."},
     {.name = "every",
      TIME(every_ms, 1, DAY, "1ms to 24h"),
      .commands = TICKS,
      .help = "the pace",
-     .more = "Of `clock` 1s by default, of `letters` 500ms."},
+     .more =
+         "Of `clock` 1s by default, of `letters` 500ms. They come as each multiple of it begins: "
+         "a clock of 1s ticks with the second."},
     {.name = "speed",
      .kind = OPTION_FACTOR,
      FIELD(speed),
@@ -202,7 +236,78 @@ static const struct option_row rows[] = {
      .fallback = "1",
      .allowed = "above 0, such as 10 or 0.5",
      .commands = REPLAY,
-     .help = "times the pace of the recording"},
+     .help = "FACTOR times as fast as the recording"},
+
+    {.group = "A token",
+     .name = "subscribe",
+     TEXTS(may_subscribe, "PATTERN"),
+     .check = check_pattern,
+     .allowed = "such as news, orders.* or users.{sub}.**",
+     .commands = TOKEN,
+     .help = "topics that may be read; repeatable",
+     .more = "`*` stands for any run of characters but the dot, `**` for any run, `{sub}` for the "
+             "subject."},
+    {.name = "publish",
+     TEXTS(may_publish, "PATTERN"),
+     .check = check_pattern,
+     .allowed = "such as news, orders.* or users.{sub}.**",
+     .commands = TOKEN,
+     .help = "topics that may be published to; repeatable"},
+    {.name = "subject",
+     TEXT(subject, "TEXT"),
+     .check = check_filled,
+     .commands = TOKEN,
+     .help = "whom it is for: `sub`"},
+    {.name = "expires",
+     TIME(expires_ms, SECOND, 365 * DAY, "1s to 365d"),
+     .fallback = "1h",
+     .commands = TOKEN,
+     .help = "how long it is valid"},
+    {.name = "secret-file",
+     TEXT(secret_file, "FILE"),
+     .check = check_filled,
+     .commands = TOKEN,
+     .help = "sign with this secret, as the relay's --token-secret-file"},
+    {.name = "key-file",
+     TEXT(key_file, "FILE"),
+     .check = check_filled,
+     .commands = TOKEN,
+     .help = "sign with this private key (PEM)",
+     .more = "The relay has its public half, in `--token-key`. With `--show`, the public key, a "
+             "certificate or a JWKS that the token is verified with."},
+    {.name = "kid",
+     TEXT(kid, "TEXT"),
+     .check = check_filled,
+     .commands = TOKEN,
+     .help = "the name of the key in the relay's JWKS"},
+    {.name = "audience",
+     TEXT(audience, "TEXT"),
+     .check = check_filled,
+     .commands = TOKEN,
+     .help = "`aud`, as the relay's --token-audience"},
+    {.name = "issuer",
+     TEXT(issuer, "TEXT"),
+     .check = check_filled,
+     .commands = TOKEN,
+     .help = "`iss`, as the relay's --token-issuer"},
+    {.name = "claim",
+     TEXT(claim, "NAME"),
+     .check = check_filled,
+     .fallback = "sse",
+     .commands = TOKEN,
+     .help = "the claim that holds the topics, as the relay's --token-claim"},
+    {.name = "show",
+     FLAG(is_show),
+     .commands = TOKEN,
+     .help = "make none: say what a given one allows"},
+    {.name = "token",
+     TEXT(token, "TOKEN"),
+     .check = check_token,
+     .env = "SSE_TOKEN",
+     .is_secret = true,
+     .commands = TOKEN,
+     .help = "what --show looks at; without it, standard input",
+     .more = "Arguments show in the list of processes: it belongs into the environment."},
 
     {.group = "Where it begins",
      .name = "since",
@@ -234,7 +339,7 @@ static const struct option_row rows[] = {
      .check = names_prefix_check,
      .fallback = "sse",
      .commands = ON_REDIS,
-     .help = "what the relays were given as --prefix"},
+     .help = "the --prefix of the relays"},
     {.name = "url",
      TEXT(url, "URL"),
      .check = check_url,
@@ -250,13 +355,40 @@ static const struct option_row rows[] = {
      .env = "SSE_TOKEN",
      .is_secret = true,
      .commands = TAIL,
-     .help = "shown to the relay: \"Authorization: Bearer\"",
+     .help = "sent to the relay: \"Authorization: Bearer\"",
      .more = "Arguments show in the list of processes: it belongs into the environment."},
+    {.name = "header",
+     .letter = 'H',
+     TEXTS(headers, "HEADER"),
+     .check = check_header,
+     .is_secret = true,
+     .allowed = "\"Name: value\", or @FILE",
+     .commands = TAIL,
+     .help = "a header for the relay; @FILE has one a line",
+     .more =
+         "As with curl: `Name: value`, `Name;` for an empty one, `Name:` to send none of that "
+         "name, `@FILE` for the lines of a file, `@-` for those of standard input. Repeatable. One "
+         "of the program's own names takes the place of its own; `Last-Event-ID` says where the "
+         "first stream begins. Arguments show in the list of processes: secrets belong into a "
+         "file. "
+         "Where the relay redirects, the headers go along; `Authorization` and `Cookie` not to "
+         "another host."},
+    {.name = "cookie",
+     .letter = 'b',
+     TEXTS(cookies, "COOKIE"),
+     .check = check_cookie,
+     .is_secret = true,
+     .allowed = "\"name=value\", or the name of a file",
+     .commands = TAIL,
+     .help = "cookies for the relay: name=value, or a file",
+     .more = "As with curl: `name=value; name=value`, or the name of a file, without a `=`, as "
+             "browsers' extensions and `curl -c` write it. Repeatable. Cookies that the relay or a "
+             "balancer sets are sent when `tail` comes back."},
     {.name = "timeout",
      TIME(timeout_ms, 100, DAY, "100ms to 24h"),
      .fallback = "30s",
      .commands = PUBLISH | REPLAY | READERS,
-     .help = "give up when nothing moved for this long",
+     .help = "give up after so long without progress",
      .more =
          "A connection that was lost is made anew with growing pauses, and what was not answered "
          "is sent again, until nothing moved for this long: of durable events, none is stored "
@@ -277,14 +409,18 @@ static const struct option_row rows[] = {
      .letter = 'q',
      FLAG(is_quiet),
      .commands = PUBLISHERS,
-     .help = "no ids, and no summary where all is well",
+     .help = "print no ids, and no summary if all went well",
      .is_common = true},
     {.name = "help",
      .letter = 'h',
      ACTION(COMMAND_HELP),
      .commands = ALL,
      .help = "print the help of a command"},
-    {.name = "version", ACTION(COMMAND_VERSION), .commands = ALL, .help = "print the version"},
+    {.name = "version",
+     .letter = 'V',
+     ACTION(COMMAND_VERSION),
+     .commands = ALL,
+     .help = "print the version"},
     {.name = "generate",
      CHOICE(generated, generates, "FILE", "man, bash, zsh, fish"),
      .commands = TAKEN_BY(COMMAND_HELP),
@@ -341,12 +477,12 @@ const struct option_row *option_row_lettered(char letter) {
     return NULL;
 }
 
-const struct option_row *option_row_near(const char *name) {
+const struct option_row *option_row_suggest(const char *name) {
     const struct option_row *nearest = NULL;
-    struct near near;
-    near_init(&near, name);
+    struct suggestion suggestion;
+    suggest_init(&suggestion, name);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (option_row_exists(&rows[i]) && near_try(&near, rows[i].name))
+        if (option_row_exists(&rows[i]) && suggest_try(&suggestion, rows[i].name))
             nearest = &rows[i];
     return nearest;
 }

@@ -53,6 +53,7 @@ enum option_kind {
     OPTION_TEXT,   /* const char * */
     OPTION_REDIS,  /* struct redis_url */
     OPTION_TOPIC,  /* one more of the topics */
+    OPTION_TEXTS,  /* one more of struct texts */
     OPTION_NUMBER, /* an unsigned integer */
     OPTION_TIME,   /* the same, in milliseconds */
     OPTION_RATE,   /* double, a second */
@@ -111,7 +112,7 @@ const struct option_row *option_row_named(const char *name, size_t len, enum com
 const struct option_row *option_row_lettered(char letter);
 
 /* The option that was probably meant by --@name, or NULL. */
-const struct option_row *option_row_near(const char *name);
+const struct option_row *option_row_suggest(const char *name);
 
 /* Append "--name VALUE". */
 void option_row_put_name(const struct option_row *option, struct buf *out);

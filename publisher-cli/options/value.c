@@ -85,13 +85,21 @@ static const char *read_choice(const struct option_row *option, const char *text
         store(field, option->size, i);
         return NULL;
     }
-    return "is none of its values";
+    return "is not one of its values";
 }
 
 static const char *read_text(const struct option_row *option, const char *text, void *field) {
     const char *wrong = option->check != NULL ? option->check(text) : NULL;
     if (wrong == NULL)
         *(const char **)field = text;
+    return wrong;
+}
+
+static const char *read_texts(const struct option_row *option, const char *text,
+                              struct texts *field) {
+    const char *wrong = option->check(text);
+    if (wrong == NULL)
+        field->all[field->count++] = text;
     return wrong;
 }
 
@@ -116,6 +124,8 @@ const char *option_row_read(const struct option_row *option, const char *text, s
         return read_choice(option, text, field);
     case OPTION_REDIS:
         return read_redis(text, field);
+    case OPTION_TEXTS:
+        return read_texts(option, text, field);
     case OPTION_TEXT:
         return read_text(option, text, field);
     default:

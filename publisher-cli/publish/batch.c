@@ -18,6 +18,7 @@ void batch_free(struct batch *b) {
     buf_fini(&b->key);
     buf_fini(&b->refusal);
     buf_fini(&b->answer);
+    free(b->outcome);
     free(b);
 }
 

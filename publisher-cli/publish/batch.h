@@ -14,7 +14,7 @@
 
 #include "publisher-cli/input/files.h"
 #include "relay/base/buf.h"
-#include "relay/wire/publish.h"
+#include "relay/wire/publish_script.h"
 
 enum {
     BATCH_ITEMS_MAX = PUBLISH_ITEMS_MAX, /* Redis does nothing else for so long */
@@ -81,7 +81,8 @@ struct batch {
     uint64_t failed_number;  /* that of the first of these in the input */
     size_t published_before; /* items that it took before it refused that one */
     struct buf refusal;      /* what it said to it; or to the question for replicas */
-    struct buf answer;       /* of the script, while replicas are waited for */
+    struct buf answer;       /* of the script, while it is kept */
+    struct outcome *outcome; /* answered, and kept until all before it are; NULL: it is not */
 };
 
 struct batch *batch_new(void);

@@ -49,6 +49,21 @@ void journal_bad(struct journal *j, const struct source_item *item, bool is_stop
                     place->number, place->number);
 }
 
+void journal_large(struct journal *j, const struct source_item *item) {
+    const struct place *place = &item->place;
+    char where[512] = "";
+    if (j->large_told)
+        return;
+    j->large_told = true;
+    if (place->file != NULL)
+        snprintf(where, sizeof(where), "%s:%" PRIu64 ": ", place->file, place->line);
+    journal_say(j,
+                "%sthe event is longer than 64 KiB. Some clients read lines of "
+                "that length at most, several of Go's libraries among them, and stop at a longer "
+                "one for good; a stream with max-event=64KiB gets a notice in its place",
+                where);
+}
+
 /* "app.log:129-256: ", as far as it is from a file. */
 static void put_place(const struct batch *b, struct buf *out) {
     if (b->first.file == NULL)
@@ -95,35 +110,44 @@ void journal_stopped(struct journal *j, uint64_t next) {
             next - 1, next);
 }
 
-/* The lines that nobody knows about are those that were sent. */
+/* The lines that nobody knows about are those that were sent; some between or behind them may have
+ * overtaken them, and are published. */
 void journal_unanswered(struct journal *j, const struct batch *unanswered) {
     const struct batch *first = unanswered, *last = NULL;
+    uint64_t unknown = 0, published = 0;
     for (const struct batch *b = first; b != NULL; b = b->next) {
-        if (!batch_is_unknown(b))
+        if (b->outcome != NULL)
+            published += b->published;
+        else if (batch_is_unknown(b))
+            unknown += b->items_count - b->answered;
+        else
             continue;
         last = b;
-        j->tally.lost += b->items_count - b->answered;
     }
+    j->tally.lost += unknown;
     if (!j->is_many) {
-        journal_say(j, last == NULL ? "the event is not published"
+        journal_say(j, unknown == 0 ? "the event is not published"
                                     : "the event may be published or not: no answer came");
-        return;
-    }
-    if (last == NULL) {
+    } else if (unknown == 0 && published > 0) {
+        journal_refused(j, first->first.number, published);
+    } else if (unknown == 0) {
         journal_stopped(j, first->first.number);
-        return;
+    } else if (!j->can_resume) {
+        journal_say(j, "the last %" PRIu64 " event%s may be published or not", unknown,
+                    plural(unknown));
+    } else {
+        char some[64] = "";
+        if (published > 0)
+            snprintf(some, sizeof(some), " (%" PRIu64 " event%s of them %s published)", published,
+                     plural(published), published == 1 ? "is" : "are");
+        journal_say(
+            j,
+            "lines %" PRIu64 " to %" PRIu64 " of the input may be published or not%s, and "
+            "what is behind them is not; --resume-from %" PRIu64
+            " goes on, and duplicates those of them that are published, unless they have keys "
+            "of their own",
+            first->first.number, last->last.number, some, first->first.number);
     }
-    if (!j->can_resume) {
-        journal_say(j, "the last %" PRIu64 " event%s may be published or not", j->tally.lost,
-                    plural(j->tally.lost));
-        return;
-    }
-    journal_say(j,
-                "lines %" PRIu64 " to %" PRIu64 " of the input may be published or not, and what "
-                "is behind them is not; --resume-from %" PRIu64
-                " goes on, and doubles those of them that are published, unless they have keys of "
-                "their own",
-                first->first.number, last->last.number, first->first.number);
 }
 
 void journal_end(struct journal *j) {

@@ -23,6 +23,7 @@ struct journal {
     bool is_many;    /* more than one event was asked for */
     bool is_quiet;   /* no summary where all is well */
     bool can_resume; /* the input has lines that --resume-from can name */
+    bool large_told; /* that an event is large */
     unsigned told;   /* complaints about lines */
     uint64_t untold; /* and those that were too many */
 };
@@ -34,6 +35,9 @@ void journal_say(struct journal *j, const char *format, ...) __attribute__((form
 
 /* An item that is no event: item->why. */
 void journal_bad(struct journal *j, const struct source_item *item, bool is_stopping);
+
+/* An item that is an event, and one that some clients cannot read. Told once. */
+void journal_large(struct journal *j, const struct source_item *item);
 
 /* Something is wrong with a batch; @what is the sentence behind its place. */
 void journal_batch(struct journal *j, const struct batch *b, const char *what);

@@ -2,6 +2,7 @@
 #include "publisher-cli/publish/printer.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 void printer_init(struct printer *p, FILE *file, const struct options *o) {
     *p = (struct printer){
@@ -14,8 +15,11 @@ void printer_fini(struct printer *p) {
 
 static void put_object(struct buf *text, const struct written *written) {
     struct publish_topic topic = batch_topic_of(written->batch, written->item);
+    uint64_t line = written->batch->items[written->item].number;
     buf_puts(text, "{\"topic\":");
     buf_put_json(text, topic.name, topic.len);
+    if (line > 0)
+        buf_printf(text, ",\"line\":%" PRIu64, line);
     if (written->id == NULL) {
         buf_printf(text, ",\"id\":null,\"subscribers\":%lld}\n", written->subscribers);
         return;

@@ -149,6 +149,8 @@ static void take(struct run *run, struct source_item *item) {
         refuse_item(run, item);
         return;
     }
+    if (event_is_large(&event.event))
+        journal_large(&run->journal, item);
     if (run->filling != NULL && !batch_takes(run->filling, &event))
         send_filling(run);
     if (run->filling == NULL)
@@ -237,9 +239,12 @@ static void fail_refused(struct run *run, const struct batch *b, const char *ref
 
 /* Append "stored as ID", of one event, or "stored". */
 static void put_stored(struct buf *out, const struct batch *b, const struct outcome *outcome) {
+    struct publish_answer answer = outcome->answer;
+    const char *id;
+    size_t len;
     buf_puts(out, "stored");
-    if (b->items_count == 1)
-        buf_printf(out, " as %.*s", (int)outcome->id_len, outcome->id);
+    if (b->items_count == 1 && publish_answer_next(&answer, &id, &len))
+        buf_printf(out, " as %.*s", (int)len, id);
 }
 
 static void fail_unannounced(struct run *run, const struct batch *b,
@@ -344,7 +349,7 @@ static void on_end(void *arg, enum writer_end end, const char *why) {
         refusal_put_hint(&words, why);
         journal_say(journal, "Redis at %s refused the connection: %s", address, words.data);
         break;
-    case WRITER_TURNED_AWAY:
+    case WRITER_REJECTED:
         refusal_put_hint(&words, why);
         journal_say(journal, "gave up after %.3g s in which Redis at %s took no events: %s%s",
                     timeout_s, address, why, words.len > 0 ? words.data : "");
@@ -354,7 +359,7 @@ static void on_end(void *arg, enum writer_end end, const char *why) {
                     address, why);
         break;
     }
-    bool was_reached = end == WRITER_REFUSED || end == WRITER_TURNED_AWAY;
+    bool was_reached = end == WRITER_REFUSED || end == WRITER_REJECTED;
     set_exit(run, was_reached ? EXIT_REFUSED : EXIT_UNREACHABLE);
     run->is_cut = true;
     close_all(run);
@@ -458,11 +463,11 @@ static bool shows_progress(const struct run *run, int in_fd) {
 
 /* What somebody who did not mean it would not understand. */
 static void say_notes(const struct options *o, int in_fd, FILE *err) {
-    if (o->near_command != NULL)
+    if (o->suggested_command != NULL)
         complain(err,
                  "\"%s\" is a topic here; was the command %s meant? (With -t %s it is a topic "
                  "for sure.)",
-                 o->topics[0], o->near_command, o->topics[0]);
+                 o->topics[0], o->suggested_command, o->topics[0]);
     if (is_typed(o, in_fd))
         complain(err, "reading standard input; Ctrl-D ends it");
 }

@@ -17,16 +17,20 @@ static void on_loaded(void *arg, int status, const struct redisReply *reply) {
     struct session *s = arg;
     if (status == RELAY_OK && reply->type == REDIS_REPLY_STRING && reply->len == PUBLISH_SHA_BYTES)
         memcpy(s->sha, reply->str, PUBLISH_SHA_BYTES + 1);
-    if (reply != NULL && s->run_id[0] != '\0')
+    if (reply != NULL && s->server.run_id[0] != '\0' && !s->server.is_too_old)
         s->on_ready(s->arg);
 }
 
 static void on_info(void *arg, int status, const struct redisReply *reply) {
     struct session *s = arg;
     if (status == RELAY_OK && reply->type == REDIS_REPLY_STRING)
-        redis_info_value(reply->str, "run_id", s->run_id);
-    if (reply != NULL && s->run_id[0] == '\0')
+        redis_server_read(reply->str, &s->server);
+    if (reply == NULL)
+        return;
+    if (s->server.run_id[0] == '\0')
         s->on_refused(s->arg, status == RELAY_EREMOTE ? reply->str : "INFO holds no run_id");
+    else if (s->server.is_too_old)
+        s->on_refused(s->arg, "older than Redis " REDIS_SERVER_OLDEST);
 }
 
 void session_prepare(struct session *s) {
@@ -34,7 +38,8 @@ void session_prepare(struct session *s) {
     const char *load[] = {"SCRIPT", "LOAD", NULL};
     size_t load_len[] = {6, 4, 0};
     load[2] = publish_script(&load_len[2]);
-    s->run_id[0] = s->sha[0] = '\0';
+    s->server.run_id[0] = s->sha[0] = '\0';
+    s->server.is_too_old = false;
     if (redis_client_command(s->client, 2, info, NULL, on_info, s) == RELAY_OK)
         redis_client_command(s->client, 3, load, load_len, on_loaded, s);
 }

@@ -8,19 +8,20 @@
 #include <stdbool.h>
 
 #include "relay/redis/client.h"
-#include "relay/redis/info.h"
-#include "relay/wire/publish.h"
+#include "relay/redis/server.h"
+#include "relay/wire/publish_script.h"
 
 struct session {
     struct redis_client *client;
     void (*on_ready)(void *arg);
     void (*on_refused)(void *arg, const char *why);
     void *arg;
-    char run_id[REDIS_INFO_VALUE_MAX];
+    struct redis_server_info server; /* .run_id is ""  until it is told */
     char sha[PUBLISH_SHA_BYTES + 1]; /* "": unknown, the text is sent each time */
 };
 
-/* The callbacks come from the loop: the connection may be used; or Redis refused what is needed. */
+/* The callbacks come from the loop: the connection may be used; or Redis refused what is needed, or
+ * is too old (s->server says so). */
 void session_init(struct session *s, struct redis_client *client, void (*on_ready)(void *arg),
                   void (*on_refused)(void *arg, const char *why), void *arg);
 

@@ -12,9 +12,10 @@
 
 #include "publisher-cli/base/refusal.h"
 #include "relay/base/err.h"
+#include "relay/base/mem.h"
 #include "relay/redis/reply.h"
 #include "relay/wire/names.h"
-#include "relay/wire/publish.h"
+#include "relay/wire/publish_script.h"
 
 enum {
     SILENCE_MS = 5000, /* without a byte while an answer is outstanding, the connection is dead */
@@ -63,8 +64,8 @@ static void on_timer(uv_timer_t *timer) {
         return;
     if (passed_ms < w->options.timeout_ms)
         uv_timer_start(timer, on_timer, w->options.timeout_ms - passed_ms, 0);
-    else if (w->is_turned_away && !has_doubt(w))
-        end(w, WRITER_TURNED_AWAY, w->why.data);
+    else if (w->is_rejected && !has_doubt(w))
+        end(w, WRITER_REJECTED, w->why.data);
     else
         end(w, WRITER_GAVE_UP, w->why.len > 0 ? w->why.data : "it does not answer");
 }
@@ -72,7 +73,7 @@ static void on_timer(uv_timer_t *timer) {
 static void say_trouble(struct writer *w, bool is_lost, const char *why) {
     buf_reset(&w->why);
     refusal_put_words(&w->why, why);
-    w->is_turned_away = !is_lost;
+    w->is_rejected = !is_lost;
     if (!w->is_in_trouble && !w->is_closing)
         w->callbacks.on_trouble(w->arg, is_lost, w->why.data);
     w->is_in_trouble = true;
@@ -82,33 +83,71 @@ static void say_trouble(struct writer *w, bool is_lost, const char *why) {
 static void recovered(struct writer *w) {
     if (w->is_in_trouble)
         w->callbacks.on_again(w->arg);
-    w->is_in_trouble = w->is_turned_away = false;
+    w->is_in_trouble = w->is_rejected = false;
 }
 
 /* ---- the list ---- */
 
-/* Take @b out, wherever it is; it is the caller's. */
-static void take_out(struct writer *w, struct batch *b) {
-    struct batch **link = &w->head;
-    while (*link != b)
-        link = &(*link)->next;
-    *link = b->next;
+/* Take the oldest one out; it is the caller's. */
+static struct batch *take_head(struct writer *w) {
+    struct batch *b = w->head;
+    w->head = b->next;
     if (w->tail == &b->next)
-        w->tail = link;
+        w->tail = &w->head;
     if (w->unsent == b)
         w->unsent = b->next;
     w->unanswered--;
     w->unanswered_bytes -= batch_bytes(b);
+    return b;
 }
 
-/* What becomes of @b is known. */
+static void report(struct writer *w, const struct batch *b, const struct outcome *outcome) {
+    struct publish_answer answer = outcome->answer;
+    struct written written = {.batch = b, .is_duplicate = outcome->is_duplicate};
+    for (; publish_answer_next(&answer, &written.id, &written.id_len); written.item++)
+        w->callbacks.on_written(w->arg, &written);
+    w->callbacks.on_outcome(w->arg, b, outcome);
+}
+
+static void report_head(struct writer *w, const struct outcome *outcome) {
+    struct batch *b = take_head(w);
+    report(w, b, outcome);
+    batch_free(b);
+}
+
+static void report_known(struct writer *w) {
+    while (w->head != NULL && w->head->outcome != NULL)
+        report_head(w, w->head->outcome);
+}
+
+/* Keep what became of @b until it is the oldest one. */
+static void keep_outcome(struct batch *b, const struct outcome *outcome) {
+    b->outcome = mem_zalloc(sizeof(*b->outcome));
+    *b->outcome = *outcome;
+    b->is_sent = b->is_doubtful = false;
+    if (outcome->answer.ids_count == 0)
+        return;
+    struct buf ids = BUF_INIT;
+    buf_append(&ids, outcome->answer.ids, outcome->answer.ids_len);
+    buf_fini(&b->answer);
+    b->answer = ids;
+    b->outcome->answer.ids = ids.data;
+}
+
+/* What becomes of @b is known. It is told in the order in which batches were given, so that whoever
+ * reads the ids can tell which event each of them is: only one that was refused for now is
+ * overtaken by others. */
 static void finish(struct writer *w, struct batch *b, const struct outcome *outcome) {
-    take_out(w, b);
     made_progress(w);
     if (!outcome->is_lost && !w->is_refused)
         recovered(w);
-    w->callbacks.on_outcome(w->arg, b, outcome);
-    batch_free(b);
+    w->is_proven = w->is_proven || !outcome->is_lost;
+    if (b != w->head) {
+        keep_outcome(b, outcome);
+        return;
+    }
+    report_head(w, outcome);
+    report_known(w);
 }
 
 static void finish_refused(struct writer *w, struct batch *b, const char *refusal) {
@@ -120,6 +159,8 @@ static void finish_refused(struct writer *w, struct batch *b, const char *refusa
 /* Whatever is in the list is to be sent. */
 static void unsend_all(struct writer *w) {
     for (struct batch *b = w->head; b != w->unsent; b = b->next) {
+        if (b->outcome != NULL)
+            continue;
         b->is_doubtful = b->is_doubtful || b->is_sent;
         b->is_sent = false;
         if (!b->is_live)
@@ -175,13 +216,6 @@ static void after_answer(struct writer *w) {
 
 /* ---- durable batches ---- */
 
-static void report_ids(struct writer *w, struct batch *b, struct publish_answer answer) {
-    struct written written = {.batch = b, .is_duplicate = answer.duplicate};
-    for (; publish_answer_next(&answer, &written.id, &written.id_len); written.item++)
-        w->callbacks.on_written(w->arg, &written);
-    b->published = b->items_count;
-}
-
 /* Redis has it, @text is the script's answer. */
 static void finish_stored(struct writer *w, struct batch *b, const char *text, size_t len,
                           struct outcome outcome) {
@@ -192,11 +226,11 @@ static void finish_stored(struct writer *w, struct batch *b, const char *text, s
         return;
     }
     w->overtaken += w->is_refused && !answer.duplicate ? b->items_count : 0;
-    report_ids(w, b, answer);
+    b->published = b->items_count;
+    outcome.answer = answer;
     outcome.is_duplicate = answer.duplicate;
     outcome.is_found = answer.duplicate && b->is_doubtful;
     outcome.is_announced = answer.announced;
-    publish_answer_next(&answer, &outcome.id, &outcome.id_len);
     finish(w, b, &outcome);
 }
 
@@ -276,7 +310,7 @@ static int send_durable(struct writer *w, struct batch *b) {
     rng_hex(&w->rng, birth, BIRTH_DIGITS);
     struct publish_request request = {
         .prefix = w->options.prefix,
-        .run_id = w->session.run_id,
+        .run_id = w->session.server.run_id,
         .birth = birth,
         .key = b->key.data,
         .key_len = b->key.len,
@@ -341,6 +375,13 @@ static int send_live(struct writer *w, struct batch *b) {
 
 /* ---- sending ---- */
 
+/* The next batch to be sent; NULL: all are sent. */
+static struct batch *next_unsent(struct writer *w) {
+    while (w->unsent != NULL && w->unsent->outcome != NULL)
+        w->unsent = w->unsent->next;
+    return w->unsent;
+}
+
 /* A batch so old that its key may be gone by now, and that Redis may have. */
 static bool is_stale(const struct writer *w, const struct batch *b) {
     uint64_t age_ms = b->sent_ms == 0 ? 0 : uv_now(w->client.loop) - b->sent_ms;
@@ -350,13 +391,20 @@ static bool is_stale(const struct writer *w, const struct batch *b) {
 
 /* Give up what can be sent again no more. */
 static void drop_stale(struct writer *w) {
-    while (w->unsent != NULL && is_stale(w, w->unsent))
+    while (next_unsent(w) != NULL && is_stale(w, w->unsent))
         finish(w, w->unsent, &(struct outcome){.is_lost = true});
 }
 
+/* A server that is refusing batches for now may stop doing so between two of them, and then they
+ * change places: the first one goes alone. Live events are refused by fewer things, and a replica
+ * takes them. */
+static size_t window_of(const struct writer *w) {
+    bool is_sure = w->is_proven || w->options.is_live;
+    return w->options.wait_replicas > 0 || !is_sure ? 1 : WRITER_WINDOW_BATCHES;
+}
+
 static void send_more(struct writer *w) {
-    size_t window = w->options.wait_replicas > 0 ? 1 : WRITER_WINDOW_BATCHES;
-    while (w->is_ready && !w->is_refused && w->unsent != NULL && w->in_flight < window) {
+    while (w->is_ready && !w->is_refused && next_unsent(w) != NULL && w->in_flight < window_of(w)) {
         struct batch *b = w->unsent;
         int rc = b->is_live ? send_live(w, b) : send_durable(w, b);
         if (rc != RELAY_OK) /* the connection is ending */
@@ -400,6 +448,7 @@ const struct batch *writer_unanswered(const struct writer *w) {
 static void on_prepared(void *arg) {
     struct writer *w = arg;
     w->is_ready = w->has_been_ready = true;
+    w->is_proven = false;
     if (w->head == NULL) {
         made_progress(w);
         recovered(w);
@@ -426,9 +475,18 @@ static void on_unprepared(void *arg, const char *why) {
         return;
     }
     struct buf text = BUF_INIT;
-    buf_puts(&text, "it does not tell its run_id, which durable events need: ");
-    refusal_put_words(&text, why);
-    refusal_put_hint(&text, why);
+    const struct redis_server_info *server = &w->session.server;
+    if (server->is_too_old) {
+        buf_printf(
+            &text,
+            "it is %s %s, which is too old for durable events: use Redis " REDIS_SERVER_OLDEST
+            " or later, or Valkey",
+            server->name, server->version);
+    } else {
+        buf_puts(&text, "it does not tell its run_id, which durable events need: ");
+        refusal_put_words(&text, why);
+        refusal_put_hint(&text, why);
+    }
     end(w, WRITER_REFUSED, text.data);
     buf_fini(&text);
 }
@@ -451,6 +509,9 @@ static void on_down(void *arg, bool was_ready, int status, const char *why) {
 
 static void on_client_closed(void *arg) {
     struct writer *w = arg;
+    for (const struct batch *b = w->head; b != NULL; b = b->next)
+        if (b->outcome != NULL) /* known, behind one that is not */
+            report(w, b, b->outcome);
     w->callbacks.on_closed(w->arg);
 }
 

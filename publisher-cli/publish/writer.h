@@ -12,7 +12,9 @@
  * published or not, and nobody can find out.
  *
  * Only a refusal that passes (BUSY) can change the order: batches behind the refused one may be
- * taken before it is sent again. They are counted too.
+ * taken before it is sent again. They are counted too. On a new connection the first batch goes
+ * alone until Redis took it, so that a server that is about to become the master, say, changes
+ * none. What became of batches is told in the order in which they were given in any case.
  *
  * start/close: embedded; one loop, one thread; on_closed is the last callback. No callback from
  * within a call. */
@@ -62,20 +64,20 @@ struct outcome {
     bool is_found;       /* by us, before a connection was lost */
     bool is_announced;   /* else it is stored, and subscribers were not told */
     long long replicas;  /* that have it, where they were waited for; -1: not known */
-    const char *wait_refusal; /* what Redis said instead; NULL: nothing */
-    const char *id;           /* of its first item, where it is stored; id_len bytes */
-    size_t id_len;
+    const char *wait_refusal;     /* what Redis said instead; NULL: nothing */
+    struct publish_answer answer; /* of durable ones that are stored: the ids of its items */
 };
 
 enum writer_end {
     WRITER_UNREACHABLE, /* there is no Redis */
     WRITER_REFUSED,     /* Redis will not have us */
-    WRITER_TURNED_AWAY, /* it answers, and took no events for timeout_ms; none is in doubt */
+    WRITER_REJECTED,    /* it answers, and took no events for timeout_ms; none is in doubt */
     WRITER_GAVE_UP      /* there was no progress for timeout_ms */
 };
 
 struct writer_callbacks {
     void (*on_room)(void *arg); /* writer_has_room(), perhaps again */
+    /* In the order of the batches and of the items of each: */
     void (*on_written)(void *arg, const struct written *written);
     void (*on_outcome)(void *arg, const struct batch *batch, const struct outcome *outcome);
     /* The connection is lost, or Redis takes no events for now; it is being tried again. */
@@ -101,12 +103,13 @@ struct writer {
     size_t in_flight; /* batches that are on their way */
     uint64_t sent;    /* batches so far */
     bool is_ready;    /* the connection is prepared */
+    bool is_proven;   /* and Redis took a batch over it */
     bool has_been_ready;
-    bool is_in_trouble;  /* which was said */
-    bool is_turned_away; /* of the last trouble: Redis answered, and takes no events for now */
-    bool is_refused;     /* for now: nothing more is sent until what is in flight is answered */
-    bool is_forgotten;   /* of that: the script alone */
-    bool is_over;        /* on_end was called */
+    bool is_in_trouble; /* which was said */
+    bool is_rejected;   /* of the last trouble: Redis answered, and takes no events for now */
+    bool is_refused;    /* for now: nothing more is sent until what is in flight is answered */
+    bool is_forgotten;  /* of that: the script alone */
+    bool is_over;       /* on_end was called */
     bool is_closing;
     uint64_t progress_ms; /* when something was answered, or waiting began; loop time */
     uint64_t resent_live; /* events that may be there twice */
@@ -123,7 +126,8 @@ bool writer_has_room(const struct writer *w);
 /* Send @b, which holds something; it is the writer's from now on. */
 void writer_send(struct writer *w, struct batch *b);
 
-/* The oldest batch that is unanswered, and its followers by ->next; NULL: all are answered. */
+/* The oldest batch that is unanswered, and its followers by ->next, of which some may be answered;
+ * NULL: all are. */
 const struct batch *writer_unanswered(const struct writer *w);
 
 /* How long replicas are waited for. */

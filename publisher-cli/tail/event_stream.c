@@ -33,6 +33,11 @@ static void set(struct buf *to, const char *bytes, size_t len) {
     buf_append(to, bytes, len);
 }
 
+void event_stream_begin_at(struct event_stream *s, const char *id) {
+    set(&s->last_id, id, strlen(id));
+    set(&s->id, id, strlen(id));
+}
+
 void event_stream_restart(struct event_stream *s) {
     buf_reset(&s->line);
     buf_reset(&s->name);

@@ -48,6 +48,9 @@ void event_stream_init(struct event_stream *s, size_t limit_bytes,
                        const struct event_stream_callbacks *callbacks, void *arg);
 void event_stream_fini(struct event_stream *s);
 
+/* Where the first stream begins, as event_stream_last_id() says it; has no NUL, CR or LF. */
+void event_stream_begin_at(struct event_stream *s, const char *id);
+
 /* Another stream begins: forget what was not complete, keep the last event id. */
 void event_stream_restart(struct event_stream *s);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "publisher-cli/base/header.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 
@@ -283,16 +284,38 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *arg) {
 
 /* ---- a GET ---- */
 
+static void put_line(struct http_stream *h, const char *line) {
+    struct curl_slist *longer = curl_slist_append(h->headers, line);
+    if (longer == NULL)
+        abort(); /* a size of our own, or of the command line's */
+    h->headers = longer;
+}
+
+static bool is_users(const struct http_stream *h, const char *name) {
+    for (const struct curl_slist *l = h->options.headers; l != NULL; l = l->next)
+        if (header_is_named(l->data, name))
+            return true;
+    return false;
+}
+
 static void put_header(struct http_stream *h, const char *name, const char *value) {
     struct buf line = BUF_INIT;
-    if (value[0] == '\0')
+    if (value[0] == '\0' || is_users(h, name))
         return;
     buf_printf(&line, "%s: %s", name, value);
-    struct curl_slist *longer = curl_slist_append(h->headers, line.data);
-    if (longer == NULL)
-        abort(); /* a size of our own */
-    h->headers = longer;
+    put_line(h, line.data);
     buf_fini(&line);
+}
+
+static void set_up_cookies(struct http_stream *h) {
+    const struct curl_slist *files = h->options.cookie_files;
+    if (files == NULL && h->options.cookie == NULL)
+        return;
+    curl_easy_setopt(h->easy, CURLOPT_COOKIEFILE, ""); /* keeps those that come */
+    for (; files != NULL; files = files->next)
+        curl_easy_setopt(h->easy, CURLOPT_COOKIEFILE, files->data);
+    if (h->options.cookie != NULL)
+        curl_easy_setopt(h->easy, CURLOPT_COOKIE, h->options.cookie);
 }
 
 static void set_up_bounds(CURL *easy) {
@@ -308,15 +331,14 @@ static void set_up_bounds(CURL *easy) {
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 }
 
-static void set_up(struct http_stream *h, const char *url) {
+/* Once, for all GETs: the handle keeps its options, as it keeps its connections and cookies. */
+static void set_up(struct http_stream *h) {
     CURL *easy = h->easy;
-    curl_easy_reset(easy); /* which keeps the connections */
     set_up_bounds(easy);
-    curl_easy_setopt(easy, CURLOPT_URL, url);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, h->headers);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, h->options.user_agent);
     if (h->options.ca_file != NULL)
         curl_easy_setopt(easy, CURLOPT_CAINFO, h->options.ca_file);
+    set_up_cookies(h);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, h->curl_says);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head_line);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, h);
@@ -341,7 +363,10 @@ void http_stream_get(struct http_stream *h, const char *url, const char *last_id
         put_header(h, "Authorization", bearer.data);
         buf_fini(&bearer);
     }
-    set_up(h, url);
+    for (const struct curl_slist *l = h->options.headers; l != NULL; l = l->next)
+        put_line(h, l->data);
+    curl_easy_setopt(h->easy, CURLOPT_URL, url);
+    curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, h->headers);
     h->is_getting = true;
     uv_timer_start(&h->deadline, on_deadline, h->options.answer_ms, 0);
     if (curl_multi_add_handle(h->multi, h->easy) != CURLM_OK) /* begins with its timer */
@@ -364,4 +389,5 @@ void http_stream_start(struct http_stream *h, uv_loop_t *loop,
     curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
     curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+    set_up(h);
 }

@@ -22,6 +22,10 @@
 struct http_stream_options {
     const char *user_agent;
     const char *ca_file; /* certificates to trust; NULL: those of the system */
+    const struct curl_slist
+        *headers;       /* of the user's, which take the place of ours of their name */
+    const char *cookie; /* "name=value; ..."; NULL: none */
+    const struct curl_slist *cookie_files;
     uint64_t answer_ms, idle_ms;
 };
 

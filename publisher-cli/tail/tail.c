@@ -14,6 +14,7 @@
 #include "publisher-cli/base/terminal.h"
 #include "publisher-cli/tail/event_stream.h"
 #include "publisher-cli/tail/http_stream.h"
+#include "publisher-cli/tail/tail_extra.h"
 #include "publisher-cli/tail/tail_print.h"
 #include "publisher-cli/tail/tail_url.h"
 #include "relay/base/err.h"
@@ -31,6 +32,7 @@ enum {
 
 struct tail {
     const struct options *options;
+    struct tail_extra extra;
     FILE *err;
     struct http_stream http;
     struct event_stream stream;
@@ -320,6 +322,9 @@ static const char *ca_file(void) {
 static void run(struct tail *t, uv_loop_t *loop) {
     const struct http_stream_options http = {.user_agent = "sse-publish/" SSE_VERSION,
                                              .ca_file = ca_file(),
+                                             .headers = t->extra.headers,
+                                             .cookie = t->extra.cookie.data,
+                                             .cookie_files = t->extra.cookie_files,
                                              .answer_ms = ANSWER_MS,
                                              .idle_ms = IDLE_MS};
     watch_signal(t, loop, &t->interrupt, SIGINT);
@@ -339,12 +344,18 @@ int tail_run(const struct options *o, uv_loop_t *loop, FILE *out, FILE *err) {
     rng_init(&t.rng);
     tail_print_init(&t.print, o, out, err);
     event_stream_init(&t.stream, EVENT_MAX_BYTES, &stream_callbacks, &t);
-    if (tail_url(o, &t.url, &t.address) == RELAY_OK) {
-        run(&t, loop);
-    } else {
+    if (tail_url(o, &t.url, &t.address) != RELAY_OK) {
         complain(err, "--url is no URL of a relay, such as http://127.0.0.1:8080");
         t.exit_code = EXIT_USAGE;
+    } else if (tail_extra_read(&t.extra, o, &t.why) != RELAY_OK) {
+        complain(err, "%s", t.why.data);
+        t.exit_code = EXIT_USAGE;
+    } else {
+        if (t.extra.last_id.len > 0)
+            event_stream_begin_at(&t.stream, t.extra.last_id.data);
+        run(&t, loop);
     }
+    tail_extra_fini(&t.extra);
     event_stream_fini(&t.stream);
     tail_print_fini(&t.print);
     buf_fini(&t.url);

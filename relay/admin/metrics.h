@@ -1,4 +1,4 @@
-/* The metrics page: Prometheus text (exposition format 0.0.4) from the figures of all rooms. Any
+/* The metrics page: Prometheus text (exposition format 0.0.4) from the metrics of all rooms. Any
  * thread. */
 #ifndef RELAY_ADMIN_METRICS_H
 #define RELAY_ADMIN_METRICS_H
@@ -9,25 +9,26 @@
 
 #include "relay/base/buf.h"
 #include "relay/base/queue.h"
-#include "relay/bus/figures.h"
-#include "relay/http/figures.h"
-#include "relay/hub/figures.h"
+#include "relay/bus/bus_metrics.h"
+#include "relay/http/http_metrics.h"
+#include "relay/hub/hub_metrics.h"
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-/* One worker's figures; borrowed. */
+/* One worker's metrics; borrowed. */
 struct metrics_worker {
-    const struct hub_figures *hub;
-    const struct http_figures *http;
-    const struct figure_histogram *lag;
+    const struct hub_metrics *hub;
+    const struct http_metrics *http;
+    const struct metric_histogram *lag;
     struct queue *inbox;
 };
 
 struct metrics_source {
     const struct metrics_worker *workers;
     size_t workers_len;
-    const struct bus_figures *bus;
+    const struct bus_metrics *bus;
     uint64_t max_connections;
+    uint64_t started_ms; /* since 1970 */
     const char *version;
 };
 

@@ -2,6 +2,7 @@
 #include "relay/base/buf.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,20 +89,52 @@ static void put_json_escape(struct buf *b, unsigned char c) {
     }
 }
 
-void buf_put_json(struct buf *b, const char *s, size_t len) {
-    buf_putc(b, '"');
-    size_t plain = 0; /* start of the run that needs no escape */
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
-            continue;
-        buf_append(b, s + plain, i - plain);
+/* The code point of the line separator at the beginning of @s, and the bytes it takes; 0: none. */
+static unsigned line_separator(const char *s, size_t len, size_t *bytes) {
+    *bytes = len > 1 && s[0] == '\xc2' ? 2 : 3;
+    if (len > 1 && memcmp(s, "\xc2\x85", 2) == 0)
+        return 0x85;
+    if (len > 2 && memcmp(s, "\xe2\x80\xa8", 3) == 0)
+        return 0x2028;
+    return len > 2 && memcmp(s, "\xe2\x80\xa9", 3) == 0 ? 0x2029 : 0;
+}
+
+/* Write the escape that stands for the beginning of @s. Returns the bytes it stands for; 0: none is
+ * needed. */
+static size_t put_escape(struct buf *b, const char *s, size_t len, const char **plain,
+                         bool one_line) {
+    unsigned char c = (unsigned char)s[0];
+    size_t bytes = 1;
+    unsigned code = one_line && (c == 0xc2 || c == 0xe2) ? line_separator(s, len, &bytes) : 0;
+    if (code == 0 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        return 0;
+    buf_append(b, *plain, (size_t)(s - *plain));
+    if (code != 0)
+        buf_printf(b, "\\u%04x", code);
+    else
         put_json_escape(b, c);
-        plain = i + 1;
-    }
-    if (plain < len) /* @s may be NULL where @len is 0 */
-        buf_append(b, s + plain, len - plain);
+    *plain = s + bytes;
+    return bytes;
+}
+
+static void put_json(struct buf *b, const char *s, size_t len, bool one_line) {
     buf_putc(b, '"');
+    const char *plain = s; /* start of the run that needs no escape */
+    for (size_t i = 0; i < len;) {
+        size_t escaped = put_escape(b, s + i, len - i, &plain, one_line);
+        i += escaped > 0 ? escaped : 1;
+    }
+    if (len > 0) /* or @s may be NULL */
+        buf_append(b, plain, (size_t)(s + len - plain));
+    buf_putc(b, '"');
+}
+
+void buf_put_json(struct buf *b, const char *s, size_t len) {
+    put_json(b, s, len, false);
+}
+
+void buf_put_json_line(struct buf *b, const char *s, size_t len) {
+    put_json(b, s, len, true);
 }
 
 void buf_consume(struct buf *b, size_t len) {
@@ -109,6 +142,13 @@ void buf_consume(struct buf *b, size_t len) {
         return; /* nothing may have been allocated yet */
     b->len -= len;
     memmove(b->data, b->data + len, b->len + 1);
+}
+
+void buf_trim(struct buf *b) {
+    if (b->len + 1 >= b->cap)
+        return;
+    b->cap = b->len + 1;
+    b->data = mem_realloc(b->data, b->cap);
 }
 
 char *buf_detach(struct buf *b) {

@@ -36,8 +36,15 @@ void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(pr
  * control characters are escaped, everything else, UTF-8 included, passes as it is. */
 void buf_put_json(struct buf *b, const char *s, size_t len);
 
+/* The same, and U+0085, U+2028 and U+2029 are escaped too: for text that others cut into lines,
+ * some of them at these. @s must be UTF-8. */
+void buf_put_json_line(struct buf *b, const char *s, size_t len);
+
 /* Drop the first @len bytes. */
 void buf_consume(struct buf *b, size_t len);
+
+/* Give back the memory that is not used. */
+void buf_trim(struct buf *b);
 
 /* Hand the bytes over to the caller, who frees them; @b is as after buf_init(). Never NULL. */
 char *buf_detach(struct buf *b);

@@ -8,8 +8,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,9 +25,12 @@
 enum { VALUE_MAX_BYTES = 1024 };
 
 static struct {
-    enum log_level level;
+    _Atomic enum log_level level;
     enum log_format format;
-} sink = {LOG_LEVEL_INFO, LOG_FORMAT_AUTO};
+    bool is_journal; /* standard error is */
+} sink = {.level = LOG_LEVEL_INFO, .format = LOG_FORMAT_AUTO};
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 /* The values of a line; a struct, since a va_list itself cannot be passed on by reference. */
 struct args {
@@ -46,14 +52,43 @@ static enum log_format format_now(void) {
     return isatty(STDERR_FILENO) ? LOG_FORMAT_LOGFMT : LOG_FORMAT_JSON;
 }
 
+/* The variable holds device and inode of what systemd gave for standard error; a shell in between
+ * may have redirected it since. */
+static bool is_journal(void) {
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat st;
+    return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &st) == 0 && (unsigned long long)st.st_dev == device &&
+           (unsigned long long)st.st_ino == inode;
+}
+
 void log_init(enum log_level level, enum log_format format) {
     sink.level = level;
     sink.format = format;
     sink.format = format_now();
+    sink.is_journal = is_journal();
 }
 
 bool log_enabled(enum log_level level) {
-    return level >= sink.level;
+    return level >= atomic_load_explicit(&sink.level, memory_order_relaxed);
+}
+
+enum log_level log_level(void) {
+    return sink.level;
+}
+
+void log_set_level(enum log_level level) {
+    sink.level = level;
+}
+
+const char *log_level_name(enum log_level level) {
+    return level_names[level];
+}
+
+const char *log_priority(enum log_level level) {
+    static const char *const priorities[] = {"<7>", "<6>", "<4>", "<3>"};
+    return sink.is_journal ? priorities[level] : "";
 }
 
 /* How many bytes at @s are one character that a terminal may see; 0: escape the byte. */
@@ -225,17 +260,17 @@ static void put_fields(struct buf *b, enum log_format format, const char *p, str
 
 static void put_head(struct buf *b, enum log_format format, enum log_level level,
                      const char *message) {
-    static const char *const levels[] = {"debug", "info", "warn", "error"};
     uint64_t now_ms = clock_wall_ms();
     time_t seconds = (time_t)(now_ms / 1000);
     struct tm tm;
     char when[32];
     gmtime_r(&seconds, &tm);
     strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
+    buf_puts(b, log_priority(level));
     buf_printf(b,
                format == LOG_FORMAT_JSON ? "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"msg\":"
                                          : "time=%s.%03uZ level=%s msg=",
-               when, (unsigned)(now_ms % 1000), levels[level]);
+               when, (unsigned)(now_ms % 1000), level_names[level]);
     put_quoted(b, message, strlen(message));
 }
 

@@ -12,8 +12,20 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 
 /* Set level and format before other threads start. AUTO is logfmt on a terminal, JSON lines
- * elsewhere. Before the first call: info, AUTO. */
+ * elsewhere. Before the first call: info, AUTO.
+ *
+ * Where standard error is the journal of systemd (JOURNAL_STREAM says so), each line begins with
+ * its priority, such as <4>, which the journal takes off: `journalctl -p warning` then finds it. */
 void log_init(enum log_level level, enum log_format format);
+
+/* The level, and another one from now on. Any thread. */
+enum log_level log_level(void);
+void log_set_level(enum log_level level);
+const char *log_level_name(enum log_level level);
+
+/* What a line of @level that does not come from here has to begin with: "<3>" for the journal, else
+ * nothing. */
+const char *log_priority(enum log_level level);
 
 /* Whether a line of @level would be written: guards work that only serves a debug line. */
 bool log_enabled(enum log_level level);

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static void out_of_memory(size_t size) {
     fprintf(stderr, "out of memory: %zu bytes\n", size);
@@ -29,4 +32,10 @@ char *mem_strndup(const char *s, size_t len) {
     if (len > 0) /* @s may be NULL where @len is 0 */
         memcpy(p, s, len);
     return p;
+}
+
+void mem_trim(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

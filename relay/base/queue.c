@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "relay/base/clock.h"
 #include "relay/base/err.h"
 
 void queue_init(struct queue *q, size_t limit_count, size_t limit_bytes, uv_async_t *wakeup) {
@@ -22,6 +23,8 @@ void queue_fini(struct queue *q) {
 /* Link @node at the tail; the mutex is held. True when the reader has to be woken. */
 static int queue_link(struct queue *q, struct queue_node *node, size_t bytes) {
     int was_empty = q->head == NULL;
+    if (was_empty) /* the clock is asked once for each wake-up, not for each message */
+        q->oldest_us = clock_mono_us();
     node->next = NULL;
     *q->tail = node;
     q->tail = &node->next;
@@ -59,6 +62,7 @@ struct queue_node *queue_take(struct queue *q) {
     q->tail = &q->head;
     q->count = 0;
     q->bytes = 0;
+    q->oldest_us = 0;
     q->takes++;
     uv_mutex_unlock(&q->mutex);
     return list;
@@ -71,9 +75,11 @@ uint64_t queue_takes(struct queue *q) {
     return takes;
 }
 
-size_t queue_depth(struct queue *q) {
+size_t queue_depth(struct queue *q, uint64_t *oldest_us) {
     uv_mutex_lock(&q->mutex);
     size_t count = q->count;
+    if (oldest_us != NULL)
+        *oldest_us = q->oldest_us;
     uv_mutex_unlock(&q->mutex);
     return count;
 }

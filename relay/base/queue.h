@@ -23,6 +23,7 @@ struct queue {
     struct queue_node **tail; /* where the next one is linked */
     size_t count;             /* messages queued */
     size_t bytes;             /* bytes queued, as their pushers counted them */
+    uint64_t oldest_us;       /* when the head was pushed, monotonic; 0: the queue is empty */
     uint64_t takes;           /* times that the reader took everything */
     size_t limit_count;       /* above these two, queue_push() refuses */
     size_t limit_bytes;
@@ -53,7 +54,8 @@ struct queue_node *queue_take(struct queue *q);
  * Any thread. */
 uint64_t queue_takes(struct queue *q);
 
-/* Messages queued now, for metrics. Any thread. */
-size_t queue_depth(struct queue *q);
+/* Messages queued now, for metrics. @oldest_us, which may be NULL, gets when the oldest of them was
+ * pushed (clock_mono_us()), or 0 where there is none. Any thread. */
+size_t queue_depth(struct queue *q, uint64_t *oldest_us);
 
 #endif

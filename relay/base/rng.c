@@ -1,11 +1,11 @@
 /* Random numbers for jitter; see rng.h. The generator is xorshift64* (Marsaglia, Vigna). */
 #include "relay/base/rng.h"
 
-#include <uv.h>
+#include "relay/base/random.h"
 
 void rng_init(struct rng *r) {
-    if (uv_random(NULL, NULL, &r->state, sizeof(r->state), 0, NULL) != 0 || r->state == 0)
-        r->state = uv_hrtime() | 1;
+    random_bytes(&r->state, sizeof(r->state));
+    r->state |= r->state == 0;
 }
 
 static uint64_t rng_next(struct rng *r) {

@@ -2,21 +2,15 @@
 #include "relay/base/siphash.h"
 
 #include <string.h>
-#include <uv.h>
 
-#include "relay/base/rng.h"
+#include "relay/base/random.h"
 
 struct state {
     uint64_t v0, v1, v2, v3;
 };
 
 void siphash_key_init(struct siphash_key *key) {
-    struct rng rng;
-    if (uv_random(NULL, NULL, key, sizeof(*key), 0, NULL) == 0)
-        return;
-    rng_init(&rng);
-    key->k0 = rng_below(&rng, UINT64_MAX);
-    key->k1 = rng_below(&rng, UINT64_MAX);
+    random_bytes(key, sizeof(*key));
 }
 
 static uint64_t rotate(uint64_t x, int bits) {

@@ -57,10 +57,10 @@ struct bus_replay *bus_replay_new(size_t topics_len, size_t names_len) {
 }
 
 struct bus_subscribe *bus_subscribe_new(enum bus_request_kind kind, const char *topic,
-                                        size_t topic_len, unsigned forms) {
+                                        size_t topic_len, unsigned formats) {
     struct bus_subscribe *r = mem_zalloc(sizeof(*r) + topic_len);
     r->base.kind = kind;
-    r->forms = forms;
+    r->formats = formats;
     r->topic_len = topic_len;
     memcpy(r->topic, topic, topic_len);
     return r;

@@ -15,8 +15,9 @@
 
 #include "relay/base/queue.h"
 #include "relay/sse/frame.h"
+#include "relay/wire/count.h"
 #include "relay/wire/cursor.h"
-#include "relay/wire/publish.h"
+#include "relay/wire/publish_script.h"
 #include "relay/wire/reset.h"
 
 /* ---- bus to worker ---- */
@@ -24,8 +25,9 @@
 enum bus_message_kind {
     BUS_EVENT, /* struct bus_event: a frame for the subscribers of its topic */
     BUS_GAP,   /* struct bus_gap: from here on nothing is certain on this topic; ask for a replay */
-    BUS_REPLAYED, /* struct bus_replayed: the answer to a BUS_REPLAY */
-    BUS_PUBLISHED /* struct bus_publish comes back with its status */
+    BUS_REPLAYED,  /* struct bus_replayed: the answer to a BUS_REPLAY */
+    BUS_PUBLISHED, /* struct bus_publish comes back with its status */
+    BUS_COUNT      /* struct bus_count: add this worker's subscribers, and send it back */
 };
 
 struct bus_message {
@@ -52,6 +54,8 @@ struct bus_gap {
     struct bus_message base;
     unsigned reasons; /* bit set of enum reset_reason: what subscribers are told when they are live
                          again */
+    struct cursor missed; /* an event that was not delivered when it was due: whoever's cursor has
+                             passed it lost it. Not set: none */
     size_t topic_len;
     char topic[];
 };
@@ -61,21 +65,25 @@ struct bus_replayed {
     struct bus_message base;
     uint64_t token;          /* of the request */
     struct bus_event *slice; /* many events in one frame, or NULL; its id is the last event's */
-    bool has_cursor;         /* false where the domain has no clock yet */
-    bool live;    /* nothing is missing any more: from this place in the queue on, events follow */
-    bool refused; /* Redis forbids a topic, or to read it, and nothing else is said: ask again
-                     behind a GAP on it, or later */
-    bool put_off; /* it could not be answered in time, and nothing else is said: ask again */
-    struct event_id cursor; /* behind the slice */
-    struct event_id start;  /* before it: where the stream goes on after a reset */
+    bool live;     /* nothing is missing any more: from this place in the queue on, events follow */
+    bool refused;  /* Redis forbids a topic, or to read it, and nothing else is said: ask again
+                      behind a GAP on it, or later */
+    bool deferred; /* it could not be answered in time, and nothing else is said: ask again */
+    struct cursor cursor;   /* behind the slice; not set where the domain has no clock yet */
+    struct cursor start;    /* before it: where the stream goes on after a reset */
     size_t resets_len;      /* 0, or the number of topics of the request */
-    unsigned char resets[]; /* reasons per topic of the request, told before the slice; and
-                               REPLAY_HAS_SOME */
+    unsigned char resets[]; /* reasons per topic of the request, told before the slice; and marks */
 };
 
-/* In `resets`: the slice holds some of this topic's events. Where it does not, what was trimmed of
- * the topic may still lie ahead of the cursor, and the next step says so again. */
-enum { REPLAY_HAS_SOME = 1 << RESET_REASONS };
+/* In `resets`. */
+enum {
+    /* The slice holds some of this topic's events. Where it does not, what was trimmed of the topic
+     * may still lie ahead of the cursor, and the next step says so again. */
+    REPLAY_HAS_SOME = 1 << RESET_REASONS,
+    /* One among those of the slice nobody can be given: not what was told before it. */
+    REPLAY_SKIPS_SOME = 1 << (RESET_REASONS + 1),
+    REPLAY_MARKS = REPLAY_HAS_SOME | REPLAY_SKIPS_SOME
+};
 
 /* Wrap @frame, whose reference it takes over. One reference. Any thread; never NULL. */
 struct bus_event *bus_event_new(struct frame *frame, const char *topic, size_t topic_len,
@@ -99,10 +107,11 @@ void bus_replayed_free(struct bus_replayed *m);
 /* ---- worker to bus ---- */
 
 enum bus_request_kind {
-    BUS_SUBSCRIBE,   /* struct bus_subscribe: this worker wants the topic, in these forms too */
+    BUS_SUBSCRIBE,   /* struct bus_subscribe: this worker wants the topic, in these formats too */
     BUS_UNSUBSCRIBE, /* struct bus_subscribe: this worker wants the topic no more */
     BUS_REPLAY,  /* struct bus_replay; REPLAYED answers, unless a topic was given up meanwhile */
     BUS_PUBLISH, /* struct bus_publish; PUBLISHED answers */
+    BUS_COUNTED, /* struct bus_count comes back */
     BUS_STOP     /* struct bus_request: end the bus; from the application, not from workers */
 };
 
@@ -114,13 +123,13 @@ struct bus_request {
 
 struct bus_subscribe {
     struct bus_request base;
-    unsigned forms; /* bit set of enum frame_form */
+    unsigned formats; /* bit set of enum frame_format */
     size_t topic_len;
     char topic[];
 };
 
 struct bus_subscribe *bus_subscribe_new(enum bus_request_kind kind, const char *topic,
-                                        size_t topic_len, unsigned forms);
+                                        size_t topic_len, unsigned formats);
 
 /* One step of a replay: what comes behind `start` on these topics, which the worker has subscribed
  * before. It is answered once all of them are subscribed on Redis and known up to the present. */
@@ -130,8 +139,9 @@ struct bus_replay {
     struct cursor_request start; /* the first step; later ones go on with CURSOR_ID */
     uint64_t replayed;           /* events that earlier steps brought, for --replay-limit */
     size_t limit_bytes;          /* of the slice; one event may exceed it */
-    uint64_t patience_ms;        /* behind that it is put off; 0: never */
-    enum frame_form form;
+    size_t max_event_bytes;      /* relay.large replaces a longer block; 0: none is too long */
+    uint64_t patience_ms;        /* behind that it is deferred; 0: never */
+    enum frame_format format;
     size_t topics_len;
     size_t names_len;
     char names[]; /* topics_len names, each with a NUL behind */
@@ -152,6 +162,7 @@ struct bus_publish {
     } base;
     void *waiter; /* the worker's: who waits; NULL once it has gone. The bus does not look at it */
     bool durable;
+    bool large;   /* event_is_large(): whoever answers warns */
     char *topics; /* topics_len names, each with a NUL behind (topics hold none) */
     size_t topics_len;
     char *envelope; /* live: the message; NULL where durable */
@@ -173,5 +184,18 @@ struct bus_publish {
 };
 
 void bus_publish_free(struct bus_publish *p);
+
+/* How many subscribers a topic has: goes from worker to worker, and is freed by free(). */
+struct bus_count {
+    union {
+        struct bus_message message; /* on the way to a worker */
+        struct bus_request request; /* on the way back */
+    } base;
+    unsigned asked; /* workers so far */
+    uint64_t subscribers;
+    char answer_to[COUNT_ANSWER_TO_MAX_BYTES + 1];
+    size_t topic_len;
+    char topic[];
+};
 
 #endif

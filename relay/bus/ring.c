@@ -58,33 +58,43 @@ static void make_room(struct ring *r) {
 static struct ring_entry *fill(struct ring *r, struct ring_entry *e, const struct event_id *id,
                                const struct event_id *prev, const char *message,
                                size_t message_len) {
-    *e = (struct ring_entry){.id = *id,
-                             .prev = *prev,
-                             .message = mem_strndup(message, message_len),
-                             .message_len = message_len};
+    char *copy = mem_try(message_len + 1);
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, message, message_len);
+    *e = (struct ring_entry){.id = *id, .prev = *prev, .message = copy, .message_len = message_len};
     r->len++;
     return e;
 }
 
 struct ring_entry *ring_append(struct ring *r, const struct event_id *id,
                                const struct event_id *prev, const char *message, size_t message_len,
-                               struct frame *frame, unsigned forms) {
+                               struct frame *frame, unsigned formats) {
     make_room(r);
     struct ring_entry *e = fill(r, ring_at(r, r->len), id, prev, message, message_len);
+    if (e == NULL) {
+        frame_unref(frame);
+        return NULL;
+    }
     e->frame = frame;
-    e->forms = forms;
+    e->formats = formats;
     r->bytes += entry_bytes(e);
     r->top = *id;
     return e;
 }
 
-void ring_prepend(struct ring *r, const struct event_id *id, const struct event_id *prev,
-                  const char *message, size_t message_len) {
+struct ring_entry *ring_prepend(struct ring *r, const struct event_id *id,
+                                const struct event_id *prev, const char *message,
+                                size_t message_len) {
     make_room(r);
+    struct ring_entry *e =
+        fill(r, &r->entries[(r->head + r->cap - 1) & (r->cap - 1)], id, prev, message, message_len);
+    if (e == NULL)
+        return NULL;
     r->head = (r->head + r->cap - 1) & (r->cap - 1);
-    struct ring_entry *e = fill(r, ring_at(r, 0), id, prev, message, message_len);
     r->bytes += entry_bytes(e);
     r->floor = *prev;
+    return e;
 }
 
 void ring_drop_oldest(struct ring *r) {
@@ -109,30 +119,33 @@ size_t ring_find(const struct ring *r, const struct event_id *pos) {
     return low;
 }
 
-struct frame *ring_frame(struct ring *r, struct ring_entry *e, const char *topic, size_t topic_len,
-                         enum frame_form form) {
-    if (e->frame != NULL && frame_has_form(e->frame, form))
-        return e->frame;
+int ring_frame(struct ring *r, struct ring_entry *e, const char *topic, size_t topic_len,
+               enum frame_format format, struct frame **out) {
+    if (e->frame != NULL && frame_has_format(e->frame, format)) {
+        *out = e->frame;
+        return RELAY_OK;
+    }
     struct envelope envelope;
     const char *why;
-    if (envelope_decode(e->message, e->message_len, &envelope, &why) != RELAY_OK)
-        return NULL;
+    int rc = envelope_decode(e->message, e->message_len, &envelope, &why);
+    if (rc != RELAY_OK)
+        return rc;
     struct frame_source source = {.topic = topic,
                                   .topic_len = topic_len,
                                   .event = envelope.event,
                                   .id = envelope.id,
                                   .id_len = envelope.id_len,
                                   .time_ms = e->id.ms};
-    struct frame *frame = frame_encode(&source, e->forms | (1u << form));
+    struct frame *frame = frame_encode(&source, e->formats | (1u << format));
     envelope_fini(&envelope);
     if (frame == NULL)
-        return NULL;
+        return RELAY_ENOMEM;
     r->bytes -= entry_bytes(e);
     frame_unref(e->frame);
-    e->frame = frame;
-    e->forms |= 1u << form;
+    e->frame = *out = frame;
+    e->formats |= 1u << format;
     r->bytes += entry_bytes(e);
-    return frame;
+    return RELAY_OK;
 }
 
 void ring_drop_frames(struct ring *r) {
@@ -141,7 +154,22 @@ void ring_drop_frames(struct ring *r) {
         r->bytes -= entry_bytes(e);
         frame_unref(e->frame);
         e->frame = NULL;
-        e->forms = 0;
+        e->formats = 0;
         r->bytes += entry_bytes(e);
     }
+}
+
+uint64_t ring_began_ms(const struct ring *r, uint64_t now_ms) {
+    if (r->floor.ms != 0)
+        return 0;
+    return r->len > 0 ? ring_at(r, 0)->id.ms : now_ms;
+}
+
+enum range ring_range(const struct ring *r, bool extended, bool reaches_back,
+                      const struct event_id *pos) {
+    if (id_compare(pos, &r->floor) >= 0)
+        return RANGE_RING;
+    if (reaches_back)
+        return RANGE_TRIMMED;
+    return extended ? RANGE_LOG : RANGE_EXTEND;
 }

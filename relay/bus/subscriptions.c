@@ -7,6 +7,8 @@
  * not say which; so each topic of the batch is asked for by itself, and the one that is refused
  * again waits, and its subscribers with it, while everybody else goes on. Rights can change: it is
  * asked for again, alone, later and later, and on each new connection. */
+#include "relay/bus/subscriptions.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -14,7 +16,8 @@
 #include "relay/base/clock.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
-#include "relay/bus/internal.h"
+#include "relay/bus/core_state.h"
+#include "relay/bus/deliver.h"
 #include "relay/wire/names.h"
 
 enum {
@@ -24,201 +27,202 @@ enum {
     LOG_EVERY_MS = 60 * 1000
 };
 
-struct bus_subscription *subscriptions_find_topic(struct bus *bus, const char *topic, size_t len) {
-    struct bus_subscription *s;
-    unsigned hash = siphash(&bus->subscriptions_key, topic, len);
-    HASH_FIND_BYHASHVALUE(hh, bus->subscriptions, topic, len, hash, s);
-    return s;
+struct bus_topic *topics_find(struct bus_domain *d, const char *topic, size_t len) {
+    struct bus_topic *t;
+    unsigned hash = siphash(&d->topics_key, topic, len);
+    HASH_FIND_BYHASHVALUE(hh, d->topics, topic, len, hash, t);
+    return t;
 }
 
-struct bus_subscription *subscriptions_find(struct bus *bus, const char *channel, size_t len) {
+struct bus_topic *topics_find_channel(struct bus_domain *d, const char *channel, size_t len) {
     const char *topic;
     size_t topic_len;
-    if (!names_topic_of_channel(bus->options.prefix, channel, len, &topic, &topic_len))
+    if (!names_topic_of_channel(d->bus->options.prefix, channel, len, &topic, &topic_len))
         return NULL;
-    return subscriptions_find_topic(bus, topic, topic_len);
+    return topics_find(d, topic, topic_len);
 }
 
-static struct bus_subscription *subscription_new(struct bus *bus, const char *topic, size_t len) {
-    struct bus_subscription *s =
-        mem_zalloc(sizeof(*s) + bus->options.workers * sizeof(s->interests[0]));
-    s->bus = bus;
-    s->topic = mem_strndup(topic, len);
-    s->topic_len = len;
-    wheel_entry_init(&s->timer);
-    unsigned hash = siphash(&bus->subscriptions_key, s->topic, s->topic_len);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, bus->subscriptions, s->topic, s->topic_len, hash, s);
-    DL_APPEND(bus->wanted, s);
-    figure_add(&bus->figures->topics, 1);
-    return s;
+/* The one place where the state changes, so that the gauge holds. */
+static void set_state(struct bus_topic *t, enum subscription_state state) {
+    metric *refused = &t->domain->bus->metrics->topics_refused;
+    if (t->subscription.state == SUBSCRIPTION_REFUSED)
+        metric_sub(refused, 1);
+    if (state == SUBSCRIPTION_REFUSED)
+        metric_add(refused, 1);
+    t->subscription.state = state;
+}
+
+static struct bus_topic *topic_new(struct bus_domain *d, const char *topic, size_t len) {
+    struct bus_topic *t =
+        mem_zalloc(sizeof(*t) + d->bus->options.workers * sizeof(t->interests[0]));
+    t->domain = d;
+    t->name = mem_strndup(topic, len);
+    t->name_len = len;
+    wheel_entry_init(&t->subscription.timer);
+    unsigned hash = siphash(&d->topics_key, t->name, t->name_len);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, d->topics, t->name, t->name_len, hash, t);
+    DL_APPEND2(d->wanted, t, subscription.prev, subscription.next);
+    metric_add(&d->bus->metrics->topics, 1);
+    return t;
 }
 
 /* One SUBSCRIBE that is under way. */
 struct batch {
-    struct bus *bus;
+    struct bus_domain *domain;
     size_t len;
-    struct bus_subscription *topics[SUBSCRIBE_BATCH]; /* NULL: not ASKED any more */
+    struct bus_topic *topics[SUBSCRIBE_BATCH]; /* NULL: not ASKED any more */
 };
 
 /* Whatever the answer to the SUBSCRIBE is, it does not concern the topic any more. */
-static void leave_batch(struct bus_subscription *s) {
-    for (size_t i = 0; s->batch != NULL && i < s->batch->len; i++)
-        if (s->batch->topics[i] == s)
-            s->batch->topics[i] = NULL;
-    s->batch = NULL;
+static void leave_batch(struct bus_topic *t) {
+    for (size_t i = 0; t->subscription.batch != NULL && i < t->subscription.batch->len; i++)
+        if (t->subscription.batch->topics[i] == t)
+            t->subscription.batch->topics[i] = NULL;
+    t->subscription.batch = NULL;
 }
 
 static void batch_free(struct batch *batch) {
     for (size_t i = 0; i < batch->len; i++)
         if (batch->topics[i] != NULL)
-            batch->topics[i]->batch = NULL;
+            batch->topics[i]->subscription.batch = NULL;
     free(batch);
 }
 
-static void subscription_free(struct bus_subscription *s) {
-    wheel_clear(&s->timer);
-    leave_batch(s);
-    history_free(s);
-    if (s->state == BUS_TOPIC_WANTED)
-        DL_DELETE(s->bus->wanted, s);
-    figure_sub(&s->bus->figures->topics, 1);
-    HASH_DEL(s->bus->subscriptions, s);
-    free(s->topic);
-    free(s);
+static void topic_free(struct bus_topic *t) {
+    struct bus_domain *d = t->domain;
+    wheel_clear(&t->subscription.timer);
+    leave_batch(t);
+    d->callbacks->topic_gone(t);
+    if (t->subscription.state == SUBSCRIPTION_WANTED)
+        DL_DELETE2(d->wanted, t, subscription.prev, subscription.next);
+    set_state(t, SUBSCRIPTION_WANTED); /* for the gauge */
+    metric_sub(&d->bus->metrics->topics, 1);
+    HASH_DEL(d->topics, t);
+    free(t->name);
+    free(t);
 }
 
-/* From here on nothing is certain for this worker's subscribers of the topic. */
-void subscriptions_tell_gap(struct bus_subscription *s, unsigned worker, unsigned reasons) {
-    struct bus_gap *gap = bus_gap_new(s->topic, s->topic_len, reasons);
-    queue_push_control(s->bus->options.inboxes[worker], &gap->base.node);
-}
-
-void subscriptions_tell_gap_to_all(struct bus_subscription *s, unsigned reasons) {
-    for (unsigned w = 0; w < s->bus->options.workers; w++)
-        if (s->interests[w].forms != 0)
-            subscriptions_tell_gap(s, w, reasons);
-}
-
-static void ask_again_later(struct bus_subscription *s) {
+static void ask_again_later(struct bus_topic *t) {
+    struct topic_subscription *s = &t->subscription;
     unsigned doublings = s->refusals < ASK_AGAIN_DOUBLINGS ? s->refusals : ASK_AGAIN_DOUBLINGS;
-    wheel_set(&s->bus->wheel, &s->timer, clock_mono_ms() + ((uint64_t)ASK_AGAIN_MS << doublings));
+    s->ask_again_ms = clock_mono_ms() + ((uint64_t)ASK_AGAIN_MS << doublings);
+    wheel_set(&t->domain->bus->wheel, &s->timer, s->ask_again_ms);
 }
 
-static void want(struct bus *bus, const struct bus_subscribe *r) {
-    struct bus_subscription *s = subscriptions_find_topic(bus, r->topic, r->topic_len);
-    if (s == NULL)
-        s = subscription_new(bus, r->topic, r->topic_len);
-    struct bus_interest *i = &s->interests[r->base.worker];
-    if (i->forms == 0 && s->wanted++ == 0) {
-        wheel_clear(&s->timer); /* its linger */
-        if (s->state == BUS_TOPIC_REFUSED)
-            ask_again_later(s);
+static void want(struct bus_domain *d, const struct bus_subscribe *r) {
+    struct bus_topic *t = topics_find(d, r->topic, r->topic_len);
+    if (t == NULL)
+        t = topic_new(d, r->topic, r->topic_len);
+    struct topic_interest *i = &t->interests[r->base.worker];
+    if (i->formats == 0 && t->subscription.wanted++ == 0) {
+        wheel_clear(&t->subscription.timer);               /* its linger */
+        if (t->subscription.state == SUBSCRIPTION_REFUSED) /* however often its client comes */
+            wheel_set(&d->bus->wheel, &t->subscription.timer, t->subscription.ask_again_ms);
     }
-    *i = (struct bus_interest){.forms = r->forms};
-    s->forms |= r->forms;
+    *i = (struct topic_interest){.formats = r->formats};
+    t->formats |= r->formats;
 }
 
-static void want_no_more(struct bus *bus, const struct bus_subscribe *r) {
-    struct bus_subscription *s = subscriptions_find_topic(bus, r->topic, r->topic_len);
-    if (s == NULL || s->interests[r->base.worker].forms == 0)
+static void want_no_more(struct bus_domain *d, const struct bus_subscribe *r) {
+    struct bus_topic *t = topics_find(d, r->topic, r->topic_len);
+    if (t == NULL || t->interests[r->base.worker].formats == 0)
         return;
-    s->interests[r->base.worker].forms = 0;
-    if (--s->wanted == 0)
-        wheel_set(&bus->wheel, &s->timer, clock_mono_ms() + bus->options.linger_ms);
+    t->interests[r->base.worker].formats = 0;
+    if (--t->subscription.wanted == 0)
+        wheel_set(&d->bus->wheel, &t->subscription.timer,
+                  clock_mono_ms() + d->bus->options.linger_ms);
 }
 
-void subscriptions_request(struct bus *bus, const struct bus_subscribe *r) {
+void subscriptions_request(struct bus_domain *d, const struct bus_subscribe *r) {
     if (r->base.kind == BUS_SUBSCRIBE)
-        want(bus, r);
+        want(d, r);
     else
-        want_no_more(bus, r);
+        want_no_more(d, r);
 }
 
-static void want_again(struct bus_subscription *s) {
-    s->state = BUS_TOPIC_WANTED;
-    DL_APPEND(s->bus->wanted, s);
+static void want_again(struct bus_topic *t) {
+    set_state(t, SUBSCRIPTION_WANTED);
+    DL_APPEND2(t->domain->wanted, t, subscription.prev, subscription.next);
 }
 
-static void refused(struct bus_subscription *s, const char *why) {
-    struct bus *bus = s->bus;
+static void refused(struct bus_topic *t, const char *why) {
+    struct bus *bus = t->domain->bus;
     uint64_t suppressed;
-    s->state = BUS_TOPIC_REFUSED;
-    if (s->wanted > 0)
-        ask_again_later(s);
-    s->refusals++;
+    set_state(t, SUBSCRIPTION_REFUSED);
+    if (t->subscription.wanted > 0)
+        ask_again_later(t);
+    t->subscription.refusals++;
     bus->replays_due = true;
-    figure_add(&bus->figures->topics_refused, 1);
     if (log_limit_pass(&bus->refused_log, clock_mono_ms(), LOG_EVERY_MS, &suppressed))
         log_warn("Redis forbids a topic; its subscribers wait. Give the relay's user the channels "
                  "of its prefix: ACL SETUSER <user> &<prefix>:*",
-                 "topic=%s prefix=%s why=%s suppressed=%llu", s->topic, bus->options.prefix, why,
+                 "topic=%s prefix=%s why=%s suppressed=%llu", t->name, bus->options.prefix, why,
                  (unsigned long long)suppressed);
 }
 
 static void on_subscribed(void *arg, int status, const struct redisReply *reply) {
     struct batch *batch = arg;
-    struct bus *bus = batch->bus;
+    struct bus_domain *d = batch->domain;
     bool forbidden = status == RELAY_EREMOTE && strncmp(reply->str, "NOPERM", 6) == 0;
     for (size_t i = 0; forbidden && i < batch->len; i++) {
-        struct bus_subscription *s = batch->topics[i];
-        if (s != NULL && batch->len == 1) {
-            refused(s, reply->str);
-        } else if (s != NULL) {
-            s->alone = true;
-            want_again(s);
+        struct bus_topic *t = batch->topics[i];
+        if (t != NULL && batch->len == 1) {
+            refused(t, reply->str);
+        } else if (t != NULL) {
+            t->subscription.alone = true;
+            want_again(t);
         }
     }
     batch_free(batch);
     if (forbidden) {
-        subscriptions_send(bus);
+        subscriptions_send(d);
     } else if (status == RELAY_EREMOTE) {
         log_warn("Redis refuses SUBSCRIBE; reconnecting", "why=%s", reply->str);
-        redis_client_reconnect(&bus->subscriber);
+        redis_client_reconnect(&d->node->subscriber);
     }
 }
 
 /* SUBSCRIBE, with @arg for on_subscribed(), or UNSUBSCRIBE. */
-static int send_command(struct bus *bus, const char *command,
-                        struct bus_subscription *const *topics, size_t len, redis_reply_cb cb,
-                        void *arg) {
+static int send_command(struct bus_domain *d, const char *command, struct bus_topic *const *topics,
+                        size_t len, redis_reply_cb cb, void *arg) {
     const char *argv[SUBSCRIBE_BATCH + 1] = {command};
     size_t argv_len[SUBSCRIBE_BATCH + 1] = {strlen(command)};
     struct buf channels[SUBSCRIBE_BATCH];
     for (size_t i = 0; i < len; i++) {
         buf_init(&channels[i]);
-        names_channel(&channels[i], bus->options.prefix, topics[i]->topic, topics[i]->topic_len);
+        names_channel(&channels[i], d->bus->options.prefix, topics[i]->name, topics[i]->name_len);
         argv[i + 1] = channels[i].data;
         argv_len[i + 1] = channels[i].len;
     }
-    int rc =
-        redis_client_subscription_command(&bus->subscriber, (int)len + 1, argv, argv_len, cb, arg);
+    int rc = redis_client_subscription_command(&d->node->subscriber, (int)len + 1, argv, argv_len,
+                                               cb, arg);
     for (size_t i = 0; i < len; i++)
         buf_fini(&channels[i]);
     return rc;
 }
 
 /* The topics that go into the next SUBSCRIBE: many, or one that goes alone. */
-static struct batch *next_batch(struct bus *bus) {
+static struct batch *next_batch(struct bus_domain *d) {
     struct batch *batch = mem_zalloc(sizeof(*batch));
-    batch->bus = bus;
-    while (bus->wanted != NULL && batch->len < SUBSCRIBE_BATCH) {
-        struct bus_subscription *s = bus->wanted;
-        if (s->alone && batch->len > 0)
+    batch->domain = d;
+    while (d->wanted != NULL && batch->len < SUBSCRIBE_BATCH) {
+        struct bus_topic *t = d->wanted;
+        if (t->subscription.alone && batch->len > 0)
             break;
-        DL_DELETE(bus->wanted, s);
-        s->state = BUS_TOPIC_ASKED;
-        s->batch = batch;
-        batch->topics[batch->len++] = s;
-        if (s->alone)
+        DL_DELETE2(d->wanted, t, subscription.prev, subscription.next);
+        set_state(t, SUBSCRIPTION_ASKED);
+        t->subscription.batch = batch;
+        batch->topics[batch->len++] = t;
+        if (t->subscription.alone)
             break;
     }
     return batch;
 }
 
-void subscriptions_send(struct bus *bus) {
-    while (bus->wanted != NULL && bus->subscriber.state == REDIS_CLIENT_READY) {
-        struct batch *batch = next_batch(bus);
-        if (send_command(bus, "SUBSCRIBE", batch->topics, batch->len, on_subscribed, batch) !=
+void subscriptions_send(struct bus_domain *d) {
+    while (d->wanted != NULL && d->node->subscriber.state == REDIS_CLIENT_READY) {
+        struct batch *batch = next_batch(d);
+        if (send_command(d, "SUBSCRIBE", batch->topics, batch->len, on_subscribed, batch) !=
             RELAY_OK) { /* it is gone, and its return begins anew */
             for (size_t i = 0; i < batch->len; i++)
                 want_again(batch->topics[i]);
@@ -228,56 +232,56 @@ void subscriptions_send(struct bus *bus) {
     }
 }
 
-void subscriptions_confirmed(struct bus *bus, const char *channel, size_t len) {
-    struct bus_subscription *s = subscriptions_find(bus, channel, len);
-    if (s == NULL || s->state != BUS_TOPIC_ASKED)
+void subscriptions_confirmed(struct bus_domain *d, const char *channel, size_t len) {
+    struct bus_topic *t = topics_find_channel(d, channel, len);
+    if (t == NULL || t->subscription.state != SUBSCRIPTION_ASKED)
         return;
-    s->state = BUS_TOPIC_CONFIRMED;
-    leave_batch(s);
-    if (s->refusals > 0)
-        subscriptions_tell_gap_to_all(s, 0); /* whoever was told that it is forbidden asks again */
-    s->alone = false;
-    s->refusals = 0;
-    history_begin(s);
+    set_state(t, SUBSCRIPTION_CONFIRMED);
+    leave_batch(t);
+    if (t->subscription.refusals > 0)
+        notify_gap_to_all(t, 0); /* whoever was told that it is forbidden asks again */
+    t->subscription.alone = false;
+    t->subscription.refusals = 0;
+    d->callbacks->topic_confirmed(t);
 }
 
-void subscriptions_lost(struct bus *bus) {
-    doubt_forget(bus);
-    for (struct bus_subscription *s = bus->subscriptions; s != NULL; s = s->hh.next) {
-        if (s->state == BUS_TOPIC_CONFIRMED)
-            subscriptions_tell_gap_to_all(s, s->carried_live ? RESET_LIVE : 0);
-        if (s->state != BUS_TOPIC_WANTED)
-            DL_APPEND(bus->wanted, s);
-        s->state = BUS_TOPIC_WANTED;
-        s->history = HISTORY_UNKNOWN;
-        leave_batch(s);
+void subscriptions_lost(struct bus_domain *d) {
+    for (struct bus_topic *t = d->topics; t != NULL; t = t->hh.next) {
+        if (t->subscription.state == SUBSCRIPTION_CONFIRMED)
+            notify_gap_to_all(t, t->carried_live ? RESET_LIVE : 0);
+        if (t->subscription.state != SUBSCRIPTION_WANTED)
+            DL_APPEND2(d->wanted, t, subscription.prev, subscription.next);
+        set_state(t, SUBSCRIPTION_WANTED);
+        leave_batch(t);
+        d->callbacks->topic_lost(t);
     }
 }
 
-static void linger_over(struct bus_subscription *s, uint64_t now_ms) {
-    if (s->state == BUS_TOPIC_ASKED) { /* see the top of this file */
-        wheel_set(&s->bus->wheel, &s->timer, now_ms + s->bus->options.linger_ms);
+static void linger_over(struct bus_topic *t, uint64_t now_ms) {
+    if (t->subscription.state == SUBSCRIPTION_ASKED) { /* see the top of this file */
+        wheel_set(&t->domain->bus->wheel, &t->subscription.timer,
+                  now_ms + t->domain->bus->options.linger_ms);
         return;
     }
-    if (s->state == BUS_TOPIC_CONFIRMED)
-        send_command(s->bus, "UNSUBSCRIBE", &s, 1, NULL, NULL);
-    subscription_free(s);
+    if (t->subscription.state == SUBSCRIPTION_CONFIRMED)
+        send_command(t->domain, "UNSUBSCRIBE", &t, 1, NULL, NULL);
+    topic_free(t);
 }
 
 void subscriptions_timer(struct wheel_entry *e, uint64_t now_ms, void *ctx) {
-    struct bus_subscription *s = container_of(e, struct bus_subscription, timer);
-    struct bus *bus = ctx;
-    if (s->wanted == 0) {
-        linger_over(s, now_ms);
-    } else if (s->state == BUS_TOPIC_REFUSED) {
-        want_again(s);
-        subscriptions_send(bus);
+    struct bus_topic *t = container_of(e, struct bus_topic, subscription.timer);
+    (void)ctx;
+    if (t->subscription.wanted == 0) {
+        linger_over(t, now_ms);
+    } else if (t->subscription.state == SUBSCRIPTION_REFUSED) {
+        want_again(t);
+        subscriptions_send(t->domain);
     }
 }
 
-void subscriptions_free(struct bus *bus) {
-    struct bus_subscription *s, *next;
-    HASH_ITER(hh, bus->subscriptions, s, next) {
-        subscription_free(s);
+void subscriptions_free(struct bus_domain *d) {
+    struct bus_topic *t, *next;
+    HASH_ITER(hh, d->topics, t, next) {
+        topic_free(t);
     }
 }

@@ -3,12 +3,15 @@
  * A key may hold something else than the relay keeps there (WRONGTYPE), or the rights of the
  * relay's user may not cover it (NOPERM). Nobody knows for how long, so replays that need it are
  * refused rather than kept, and everybody else goes on. It is read again each second or two
- * (history.c); when that works, the topic's subscribers are told to ask again. */
+ * (topic_sync.c); when that works, the topic's subscribers are told to ask again. */
+#include "relay/bus/unreadable.h"
+
 #include <string.h>
 
 #include "relay/base/clock.h"
 #include "relay/base/err.h"
-#include "relay/bus/internal.h"
+#include "relay/bus/core_state.h"
+#include "relay/bus/deliver.h"
 #include "relay/wire/names.h"
 
 enum { LOG_EVERY_MS = 60 * 1000 };
@@ -22,41 +25,49 @@ static bool is_of_server(const char *why) {
     return false;
 }
 
-static void tell(struct bus_subscription *s, enum topic_key which, const char *why) {
-    struct bus *bus = s->bus;
+static void tell(struct bus_topic *t, enum topic_key which, const char *why) {
+    struct bus *bus = t->domain->bus;
     uint64_t suppressed;
     if (!log_limit_pass(&bus->unreadable_log, clock_mono_ms(), LOG_EVERY_MS, &suppressed))
         return;
     struct buf key = BUF_INIT;
     if (which == TOPIC_KEY_LAST)
-        names_last(&key, bus->options.prefix, BUS_TAG, s->topic, s->topic_len);
+        names_last(&key, bus->options.prefix, t->domain->tag, t->name, t->name_len);
     else
-        names_log(&key, bus->options.prefix, BUS_TAG, s->topic, s->topic_len);
+        names_log(&key, bus->options.prefix, t->domain->tag, t->name, t->name_len);
     log_warn("Redis refuses to read a topic; its subscribers wait. Give the relay's user the keys "
-             "of its prefix (ACL SETUSER <user> ~<prefix>:*), or delete the key where it is none "
-             "of the relay's",
-             "topic=%s key=%s why=%s suppressed=%llu", s->topic, key.data, why,
+             "of its prefix (ACL SETUSER <user> ~<prefix>:*), or delete the key if it is not "
+             "the relay's",
+             "topic=%s key=%s why=%s suppressed=%llu", t->name, key.data, why,
              (unsigned long long)suppressed);
     buf_fini(&key);
 }
 
-static void refused(struct bus_subscription *s, enum topic_key key, const char *why) {
-    bool is_new = s->unreadable == 0;
-    s->unreadable |= key;
-    s->bus->replays_due = true;
+static void refused(struct bus_topic *t, enum topic_key key, const char *why) {
+    bool is_new = t->keys.unreadable == 0;
+    t->keys.unreadable |= key;
+    t->domain->bus->replays_due = true;
     if (!is_new)
         return;
-    figure_add(&s->bus->figures->topics_unreadable, 1);
-    tell(s, key, why);
+    metric_add(&t->domain->bus->metrics->topics_unreadable, 1);
+    tell(t, key, why);
 }
 
-void unreadable_answered(struct bus_subscription *s, enum topic_key key, int status,
+void unreadable_answered(struct bus_topic *t, enum topic_key key, int status,
                          const redisReply *reply) {
     if (status == RELAY_EREMOTE && !is_of_server(reply->str)) {
-        refused(s, key, reply->str);
-    } else if (status == RELAY_OK && (s->unreadable & key) != 0) {
-        s->unreadable &= ~(unsigned)key;
-        if (s->unreadable == 0)
-            subscriptions_tell_gap_to_all(s, 0); /* whoever was refused asks again */
+        refused(t, key, reply->str);
+    } else if (status == RELAY_OK && (t->keys.unreadable & key) != 0) {
+        t->keys.unreadable &= ~(unsigned)key;
+        if (t->keys.unreadable != 0)
+            return;
+        metric_sub(&t->domain->bus->metrics->topics_unreadable, 1);
+        notify_gap_to_all(t, 0); /* whoever was refused asks again */
     }
+}
+
+void unreadable_free(struct bus_topic *t) {
+    if (t->keys.unreadable != 0)
+        metric_sub(&t->domain->bus->metrics->topics_unreadable, 1);
+    t->keys.unreadable = 0;
 }

@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <sys/un.h>
 
+#include "relay/auth/pattern.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "relay/config/config.h"
@@ -102,10 +103,29 @@ static const char *parse_tcp(const char *text, struct listen_address *out) {
     return NULL;
 }
 
+/* As a URL is written, with or without the slash behind it. */
+static const char *parse_url(const char *text, struct listen_address *out) {
+    size_t len = strlen(text);
+    if (len > 0 && text[len - 1] == '/')
+        len--;
+    char *rest = mem_strndup(text, len);
+    const char *wrong = parse_tcp(rest, out);
+    free(rest);
+    return wrong;
+}
+
+static const char *parse_address(const char *text, struct listen_address *out) {
+    if (strncmp(text, "unix:", 5) == 0)
+        return parse_unix(text + 5, out);
+    out->tls = strncmp(text, "https://", 8) == 0;
+    if (out->tls || strncmp(text, "http://", 7) == 0)
+        return parse_url(strstr(text, "://") + 3, out);
+    return parse_tcp(text, out);
+}
+
 int listen_address_parse(const char *text, struct listen_address *out, const char **why) {
     struct listen_address address = {0};
-    *why =
-        strncmp(text, "unix:", 5) == 0 ? parse_unix(text + 5, &address) : parse_tcp(text, &address);
+    *why = parse_address(text, &address);
     if (*why != NULL)
         return RELAY_EINVAL;
     address.text = mem_strndup(text, strlen(text));
@@ -177,4 +197,16 @@ const char *check_origin(char *value) {
     if (wrong == NULL && colon != NULL)
         drop_default_port(value, colon, port);
     return wrong;
+}
+
+const char *check_cookie(char *value) {
+    return consists_of(value, strlen(value), LOWER UPPER DIGITS "!#$%&'*+-.^_`|~")
+               ? NULL
+               : "is not the name of a cookie";
+}
+
+const char *check_public(char *value) {
+    if (strstr(value, "{sub}") != NULL)
+        return "has {sub} in it, but whoever comes without a token has no subject";
+    return pattern_check(value, strlen(value));
 }

@@ -16,4 +16,10 @@ const char *check_host(char *value);
 /* An origin as browsers send it: in lower case, without the scheme's own port; or "*". */
 const char *check_origin(char *value);
 
+/* A cookie's name (RFC 6265). */
+const char *check_cookie(char *value);
+
+/* A pattern of topics without a place for a subject. */
+const char *check_public(char *value);
+
 #endif

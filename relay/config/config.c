@@ -7,12 +7,13 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
-#include "relay/config/table.h"
+#include "relay/config/option_table.h"
 
-enum { OPTIONS_MAX = 64 };
+enum { OPTIONS_MAX = 96 };
 
 struct loader {
     struct config config;
@@ -59,15 +60,15 @@ static bool refuse(struct loader *l, const struct option *o, enum option_source 
 
 /* The same for an option that does not exist. */
 static bool refuse_name(struct loader *l, const char *name, enum option_source source) {
-    const struct option *near = option_find_near(name, source);
+    const struct option *suggestion = option_suggest(name, source);
     buf_puts(l->message, source == FROM_ENVIRONMENT ? "the environment variable " : "");
     option_put_redacted(name, true, l->message);
     if (source == FROM_FILE)
         buf_printf(l->message, " in the file %s", l->config.file);
     buf_puts(l->message, " is no option");
-    buf_puts(l->message, near != NULL ? "; did you mean " : "; --help lists all");
-    if (near != NULL) {
-        option_put_name(near, source, l->message);
+    buf_puts(l->message, suggestion != NULL ? "; did you mean " : "; --help lists all");
+    if (suggestion != NULL) {
+        option_put_name(suggestion, source, l->message);
         buf_putc(l->message, '?');
     }
     return false;
@@ -99,10 +100,16 @@ static bool set_each(struct loader *l, const struct option *o, enum option_sourc
     return ok;
 }
 
-static bool set(struct loader *l, const struct option *o, enum option_source source,
-                const char *text) {
+static void note_source(struct loader *l, const struct option *o, enum option_source source) {
     if (*source_of(l, o) < source)
         *source_of(l, o) = source;
+}
+
+static bool set(struct loader *l, const struct option *o, enum option_source source,
+                const char *text) {
+    if (o->not_empty && *text == '\0')
+        return refuse(l, o, source, text, "is empty");
+    note_source(l, o, source);
     return option_is_list(o) ? set_each(l, o, source, text) : set_one(l, o, source, text);
 }
 
@@ -211,7 +218,8 @@ static bool set_member(void *arg, const char *key, const char *text, bool elemen
         return set(l, o, FROM_FILE, text);
     if (!option_is_list(o))
         return refuse(l, o, FROM_FILE, NULL, "is an array, but takes one value");
-    return set(l, o, FROM_FILE, "") && (text == NULL || set_one(l, o, FROM_FILE, text));
+    note_source(l, o, FROM_FILE);
+    return text == NULL || set_one(l, o, FROM_FILE, text);
 }
 
 static bool read_file(struct loader *l) {
@@ -243,6 +251,71 @@ static const struct option *option_named(const char *name) {
     return o;
 }
 
+/* What says something about tokens is nothing without a key to check them with: --public alone
+ * would look as though the other topics were closed. */
+static bool check_tokens(struct loader *l) {
+    static const char *const of_tokens[] = {"--token-audience", "--token-issuer", "--token-cookie",
+                                            "--public"};
+    if (l->config.token_secret_files.len + l->config.token_keys.len > 0)
+        return true;
+    for (size_t i = 0; i < sizeof(of_tokens) / sizeof(of_tokens[0]); i++) {
+        const struct option *o = option_named(of_tokens[i]);
+        const struct config empty = {0};
+        if (option_equal(o, &l->config, &empty))
+            continue;
+        put_subject(l, o, *source_of(l, o), NULL);
+        buf_puts(l->message, " is nothing without a key for tokens; allowed: beside "
+                             "--token-secret-file or --token-key");
+        return false;
+    }
+    return true;
+}
+
+static bool listens_by_tls(const struct config *c) {
+    bool tls = c->admin_listen.tls;
+    for (size_t i = 0; i < c->listen.len; i++)
+        tls = tls || c->listen.items[i].tls;
+    return tls;
+}
+
+/* The first option of TLS that is set, or NULL. */
+static const struct option *tls_option(const struct loader *l) {
+    static const char *const of_tls[] = {"--tls-cert", "--tls-key", "--tls-client-ca",
+                                         "--tls-ticket-key"};
+    const struct config empty = {0};
+    for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]); i++)
+        if (!option_equal(option_named(of_tls[i]), &l->config, &empty))
+            return option_named(of_tls[i]);
+    return NULL;
+}
+
+/* An address with TLS needs a certificate; and a certificate that no address shows is a mistake:
+ * whoever gave it believes that the relay speaks TLS. */
+static bool check_tls(struct loader *l) {
+    const struct config *c = &l->config;
+    const struct option *cert = option_named("--tls-cert"), *given = tls_option(l);
+    if (!listens_by_tls(c) && given != NULL) {
+        put_subject(l, given, *source_of(l, given), NULL);
+        buf_puts(l->message, " is nothing without an address that begins with https://; allowed: "
+                             "beside --listen https://:8443");
+        return false;
+    }
+    if (listens_by_tls(c) && c->tls_certs.len == 0) {
+        buf_puts(l->message, "an address that begins with https:// needs a certificate and its "
+                             "key: --tls-cert FILE --tls-key FILE");
+        return false;
+    }
+    if (c->tls_certs.len != c->tls_keys.len) {
+        put_subject(l, cert, *source_of(l, cert), NULL);
+        buf_printf(l->message,
+                   " is given %zu times and --tls-key %zu times; allowed: one key for "
+                   "each certificate, in the same order",
+                   c->tls_certs.len, c->tls_keys.len);
+        return false;
+    }
+    return true;
+}
+
 /* Rules between values that are allowed each for itself. */
 static bool check_together(struct loader *l) {
     const struct option *redis = option_named("--redis");
@@ -269,7 +342,7 @@ static bool check_together(struct loader *l) {
         buf_puts(l->message, " names another; allowed: one of the two");
         return false;
     }
-    return true;
+    return check_tokens(l) && check_tls(l);
 }
 
 static void put_config(const struct config *c, struct buf *out) {
@@ -345,6 +418,45 @@ enum config_action config_load(struct config *out, int argc, char **argv, char *
     else
         config_fini(&l.config);
     return action;
+}
+
+/* The names of the options that differ, and that a reload does not change. */
+static void put_differences(const struct config *a, const struct config *b, struct buf *out) {
+    size_t len;
+    const struct option *table = option_table(&len);
+    for (const struct option *o = table; o < table + len; o++) {
+        if (o->kind == OPTION_ACTION || o->is_reloaded || option_equal(o, a, b))
+            continue;
+        buf_puts(out, out->len > 0 ? ", " : "");
+        option_put_name(o, FROM_FILE, out);
+    }
+}
+
+/* Whether @path can be read only once, as `--config <(generate)` can: opening it again would wait
+ * for a writer who is long gone. */
+static bool is_read_once(const char *path) {
+    struct stat file;
+    return path != NULL && stat(path, &file) == 0 && !S_ISREG(file.st_mode) &&
+           !S_ISDIR(file.st_mode);
+}
+
+int config_reload(const struct config *running, const struct config_sources *sources,
+                  enum log_level *level, struct buf *message) {
+    struct loader l = {.message = message};
+    buf_reset(message);
+    if (is_read_once(running->file)) {
+        buf_printf(message, "the file %s is no regular file, and was read at the start only",
+                   running->file);
+        return RELAY_EINVAL;
+    }
+    bool ok = read_command_line(&l, sources->argc, sources->argv) && read_rest(&l, sources->env);
+    if (ok) {
+        put_differences(running, &l.config, message);
+        *level = l.config.log_level;
+    }
+    config_fini(&l.scratch);
+    config_fini(&l.config);
+    return ok ? RELAY_OK : RELAY_EINVAL;
 }
 
 void config_fini(struct config *c) {

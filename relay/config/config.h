@@ -26,10 +26,12 @@ struct listen_address {
     char *host;    /* TCP: without the brackets of IPv6; NULL for all addresses (":8080") */
     unsigned port; /* TCP: 0 lets the system choose */
     char *path;    /* unix: where the socket goes */
+    bool tls;      /* TCP: it was written with https:// */
 };
 
-/* Read "host:port", "[::1]:port", ":port" or "unix:path". The host is not resolved here.
- * Returns RELAY_OK (end with listen_address_fini()), or RELAY_EINVAL and *@why (static storage). */
+/* Read "host:port", "[::1]:port", ":port", each of them behind "http://" or "https://" where it is
+ * so written, or "unix:path". The host is not resolved here. Returns RELAY_OK (end with
+ * listen_address_fini()), or RELAY_EINVAL and *@why (static storage). */
 int listen_address_parse(const char *text, struct listen_address *out, const char **why);
 void listen_address_fini(struct listen_address *address);
 
@@ -48,6 +50,9 @@ struct config {
     struct config_addresses listen; /* never empty */
     struct listen_address
         admin_listen; /* LISTEN_NONE: admin paths are on the main listeners only */
+    struct config_strings tls_certs, tls_keys; /* paths, as many of the one as of the other */
+    struct config_strings tls_ticket_keys;     /* paths */
+    char *tls_client_ca;                       /* a path; NULL: no certificate is asked for */
     struct config_strings allowed_hosts; /* host names that a loopback listener accepts in Host */
 
     /* Redis. */
@@ -74,6 +79,7 @@ struct config {
     unsigned workers;         /* 0: one per core */
     unsigned max_connections; /* 0: the file descriptor limit minus a reserve */
     unsigned max_topics;      /* per connection */
+    unsigned max_streams;     /* per HTTP/2 connection */
     size_t outbox_limit;      /* bytes queued per subscriber */
     size_t send_buffer;       /* SO_SNDBUF in bytes; 0: the system's own */
     uint64_t write_timeout_ms;
@@ -84,6 +90,13 @@ struct config {
     /* Access. */
     struct config_strings cors_origins; /* each "scheme://host[:port]" in lower case, or "*" */
     bool allow_anonymous_publish;
+    struct config_strings token_secret_files, token_keys; /* paths */
+    struct config_strings token_audiences, token_issuers;
+    char *token_claim;                   /* where topics stand in a token */
+    char *token_cookie;                  /* NULL: cookies are not looked at */
+    struct config_strings public_topics; /* patterns: relay/auth/pattern.h, without {sub} */
+    bool allow_eviction;                 /* of keys by Redis */
+    bool no_console;                     /* nothing is served at / */
 
     /* The end. */
     uint64_t drain_grace_ms; /* streams are still served after readiness has failed */
@@ -112,6 +125,20 @@ enum config_action {
  * value came from, the value and what is allowed, without a secret; *out is then as it was. */
 enum config_action config_load(struct config *out, int argc, char **argv, char **env,
                                struct buf *message);
+
+/* What config_load() read from, to be read once more; each outlives the relay. */
+struct config_sources {
+    int argc;
+    char **argv;
+    char **env;
+};
+
+/* Read everything again and look what is not as in @running. What may change while the relay runs
+ * is given back: *@level. @message gets the names of the other options that differ, with commas
+ * between; nothing where there are none. Returns RELAY_OK, or RELAY_EINVAL: the sources cannot be
+ * used, *@level is as it was, and @message says why, as config_load() would. */
+int config_reload(const struct config *running, const struct config_sources *sources,
+                  enum log_level *level, struct buf *message);
 
 /* Free what config_load() filled; @c is zeroed, so twice does no harm. */
 void config_fini(struct config *c);

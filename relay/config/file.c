@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "relay/base/err.h"
-#include "relay/config/table.h"
+#include "relay/config/option_table.h"
 
 enum { FILE_LIMIT_BYTES = 1 << 20, FILE_STEP_BYTES = 1 << 14 };
 

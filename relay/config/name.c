@@ -2,8 +2,8 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "relay/base/near.h"
-#include "relay/config/table.h"
+#include "relay/config/option_table.h"
+#include "relay/options/suggest.h"
 
 static const char env_prefix[] = CONFIG_ENV_PREFIX;
 
@@ -59,17 +59,17 @@ static bool normalise(const char *name, char out[NAME_LIMIT]) {
     return true;
 }
 
-const struct option *option_find_near(const char *name, enum option_source source) {
+const struct option *option_suggest(const char *name, enum option_source source) {
     char wanted[NAME_LIMIT];
     size_t len;
-    struct near near;
+    struct suggestion suggestion;
     const struct option *nearest = NULL;
     const struct option *table = option_table(&len);
     if (!normalise(name, wanted))
         return NULL;
-    near_init(&near, wanted);
+    suggest_init(&suggestion, wanted);
     for (const struct option *o = table; o < table + len; o++)
-        if (may_come_from(o, source) && near_try(&near, o->name))
+        if (may_come_from(o, source) && suggest_try(&suggestion, o->name))
             nearest = o;
     return nearest;
 }

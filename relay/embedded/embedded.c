@@ -109,7 +109,8 @@ static int prepare(struct preparation *p, const struct embedded_options *o, stru
 }
 
 /* Fork the supervisor. On failure nothing is left but the directory. */
-static int fork_supervisor(struct embedded *e, struct supervisor_plan *plan) {
+static int fork_supervisor(struct embedded *e, const struct embedded_options *o,
+                           struct supervisor_plan *plan) {
     int lifeline[2], report[2];
     if (supervisor_pipe(lifeline) != RELAY_OK)
         return RELAY_EIO;
@@ -123,6 +124,8 @@ static int fork_supervisor(struct embedded *e, struct supervisor_plan *plan) {
     if (e->supervisor == 0) {
         close(lifeline[1]);
         close(report[0]);
+        if (o->forked != NULL)
+            o->forked(o->forked_arg);
         supervisor_run(plan);
     }
     close(lifeline[0]);
@@ -198,7 +201,7 @@ static int start_prepared(struct embedded *e, const struct embedded_options *o,
         .redis_url = o->redis ? p->url.data : o->redis_url,
         .prefix = o->prefix,
     };
-    if (fork_supervisor(e, &plan) != RELAY_OK) {
+    if (fork_supervisor(e, o, &plan) != RELAY_OK) {
         buf_printf(why, "the process that runs redis-server could not be started: %s",
                    strerror(errno));
         if (o->redis)

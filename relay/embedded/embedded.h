@@ -19,10 +19,13 @@
 #include "relay/base/buf.h"
 
 struct embedded_options {
-    bool redis;            /* start a private redis-server */
-    bool demo;             /* run `sse-publish clock` and `sse-publish letters` */
-    const char *redis_url; /* where the demo publishes when @redis is false */
-    const char *prefix;    /* that the demo publishes under; NULL for the default */
+    bool redis;                /* start a private redis-server */
+    bool demo;                 /* run `sse-publish clock` and `sse-publish letters` */
+    const char *redis_url;     /* where the demo publishes when @redis is false */
+    const char *prefix;        /* that the demo publishes under; NULL for the default */
+    void (*forked)(void *arg); /* called in the supervisor first: closes the caller's descriptors
+                                  that must end with the relay, such as its listeners; or NULL */
+    void *forked_arg;
 };
 
 struct embedded {

@@ -1,123 +1,120 @@
-/* One client connection over HTTP/1: what the files of this room share of it.
+/* One client's connection, whatever is spoken on it: a transport, what it is polled for, deadlines,
+ * its place in the list and in the counts.
  *
- * States: READING a request (or waiting for one) → RESPONDING (an answer is leaving) → READING
- * again, or LINGERING (our side is shut; what the client still sends is thrown away so that our
- * last bytes are not reset away) → closed. WAITING: a publish is on its way to Redis. STREAMING: a
- * subscriber of the hub; FINISHING: its last bytes are leaving. The socket is polled for what the
- * state wants and nothing else, so a client that sends more than is asked for is slowed by TCP. */
+ * It knows no requests. A protocol (h1.h) embeds it as its first member and is called through a
+ * conn_protocol. What belongs to the connection is here, and what belongs to one request or stream
+ * is the exchange's: bytes that wait to leave are the connection's, a stream's end is its own. */
 #ifndef RELAY_HTTP_CONN_H
 #define RELAY_HTTP_CONN_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 #include <uv.h>
 
-#include "relay/base/buf.h"
-#include "relay/base/log.h"
-#include "relay/base/rng.h"
+#include "relay/base/clock.h"
 #include "relay/base/wheel.h"
-#include "relay/http/request.h"
-#include "relay/http/server.h"
-#include "relay/hub/hub.h"
-#include "relay/hub/stream.h"
+#include "relay/http/exchange.h"
+#include "relay/http/tls_transport.h"
+#include "relay/http/transport.h"
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* macOS; SIGPIPE is ignored by the process anyway */
-#endif
+struct conn;
 
-enum conn_state {
-    CONN_READING,
-    CONN_WAITING,
-    CONN_RESPONDING,
-    CONN_STREAMING,
-    CONN_FINISHING,
-    CONN_LINGERING,
-    CONN_CLOSED
+/* What is spoken on a connection. */
+struct conn_protocol {
+    size_t
+        size; /* of its struct, whose first member is the struct conn; the rest begins as zeros */
+    void (*start)(struct conn *c);
+    /* The first bytes, read before it was known what is spoken; NULL: it is never switched to. */
+    void (*input)(struct conn *c, const void *bytes, size_t len);
+    void (*ready)(struct conn *c, unsigned can); /* these of what it wants may go on */
+    void (*deadline)(struct conn *c);            /* conn_set_deadline()'s came; none is set now */
+    void (*drain)(struct conn *c);               /* the node goes down: end soon what waits idle */
+    /* At once: end all exchanges, their streams by @why, free what it holds, conn_close(). */
+    void (*end)(struct conn *c, enum hub_end why);
 };
 
 struct conn {
     uv_poll_t poll;
-    struct stream stream; /* what the hub sees of a connection that streams */
-    struct server *server;
-    struct conn *next, *prev; /* all of the server's */
+    struct transport transport;
+    const struct conn_protocol *protocol;
+    struct conn_group *group;
+    struct conn *next, *prev; /* all of the group's */
     struct wheel_entry deadline;
-    struct request *request; /* being read or answered; NULL between requests and once streaming */
-    struct subscriber *subscriber; /* STREAMING, FINISHING */
-    struct bus_publish *publish;   /* WAITING */
-    struct buf in;                 /* bytes read behind the request that is being answered */
-    struct buf out;                /* an answer that is leaving */
-    size_t out_sent;
     uint64_t progress_ms; /* when bytes last left, while some wait; 0: none wait */
-    uint32_t discarded;   /* bytes thrown away behind a stream's head, or while lingering */
-    int fd;
-    uint8_t state;    /* enum conn_state */
-    uint8_t polled;   /* UV_READABLE | UV_WRITABLE */
-    uint8_t end;      /* enum hub_end of a stream that is FINISHING */
-    bool loopback;    /* accepted on a loopback listener */
-    bool surplus;     /* beyond the connection limit: no stream */
-    bool close_after; /* no further request on this connection */
-    bool head_seen;   /* the request's head was routed */
+    uint8_t wanted;       /* TRANSPORT_READ | TRANSPORT_WRITE */
+    uint8_t polled;       /* UV_READABLE | UV_WRITABLE, as the transport made of it */
+    bool loopback;        /* accepted on a loopback listener */
+    bool surplus;         /* beyond the connection limit: no stream */
+    bool closed;
 };
 
-struct server {
+/* What a protocol does once at the end of the loop's turn, for all that was asked of it in the
+ * turn. Embedded; begins as zeros. */
+struct conn_later {
+    struct conn_later *next;
+    struct conn_later **at; /* what points at it; NULL: it is not asked for */
+    void (*run)(struct conn_later *l);
+};
+
+/* The connections of one server, and what they share. */
+struct conn_group {
+    struct http_service service;
     uv_loop_t *loop;
-    struct http_options options;
-    struct hub *hub;
-    struct http_figures *figures;
+    const struct conn_protocol *protocol;        /* spoken first on a new connection */
+    const struct conn_protocol *multiplexed;     /* HTTP/2's, for who asks for it */
+    void (*on_closed)(struct conn_group *group); /* the handle of one of them is closed */
     struct conn *conns;
     struct wheel wheel;
-    struct rng rng;
-    struct log_limit accept_log;
-    struct server_listener *listeners;
-    uint64_t paused_until_ms; /* accepting; 0: it goes on */
-    char date[40];            /* the Date header's value, of the last tick */
-    uv_prepare_t life;        /* never started: closed by server_close(), so that the loop tells */
-    size_t handles;           /* uv handles that are not closed yet */
-    bool closing;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    uv_prepare_t turn; /* runs what is `later`, before the loop polls */
+    struct conn_later *later;
+    char date[40];           /* the Date field's value, of the last tick */
     char scratch[64 * 1024]; /* where reads land */
+    struct tls_server tls;
 };
 
-/* server.c */
-void server_handle_closed(struct server *server); /* one of `handles` is gone */
+/* Serve a connection that came by @door; the fd is taken over. Returns false where it was closed at
+ * once: no on_closed follows. */
+bool conn_new(struct conn_group *group, int fd, struct http_door door);
 
-/* conn.c */
-void conn_new(struct server *server, int fd, bool loopback);
-void conn_close(struct conn *c);                        /* at once; may be called twice */
-void conn_end_stream(struct conn *c, enum hub_end why); /* at once */
-void conn_finish_stream(struct conn *c); /* FINISHING, and all has left: shut our side, linger */
-void conn_drain(
-    struct conn *c); /* READING, no request begun: answer one that is on its way, then no more */
-void conn_fire(struct wheel_entry *e, uint64_t now_ms, void *ctx);
+/* From here on @protocol is spoken, whose struct is not larger than that of the first one, which
+ * has freed what it held. @bytes are the first of it. Nothing of the old protocol may be touched
+ * behind this. */
+void conn_switch(struct conn *c, const struct conn_protocol *protocol, const void *bytes,
+                 size_t len);
+
+/* For the protocol alone, which has freed what it holds; a second call does nothing. The memory
+ * stays until the loop has let go of it. */
+void conn_close(struct conn *c);
+
+/* The client's. Returns false where it has none, as on a unix: socket. */
+bool conn_address(const struct conn *c, struct sockaddr_storage *out);
+
+/* Wait for what @wanted (TRANSPORT_READ | TRANSPORT_WRITE) needs, and for nothing else: a client
+ * that sends more than is asked for is slowed by TCP. */
+void conn_want(struct conn *c, unsigned wanted);
+
+/* From now, unless bytes wait to leave: then their own deadline counts. */
 void conn_set_deadline(struct conn *c, uint64_t from_now_ms);
-void conn_poll(struct conn *c);          /* for what the state wants */
-void conn_process(struct conn *c);       /* requests that are in `in` already */
-void conn_start_sending(struct conn *c); /* `out` is filled: state RESPONDING */
+void conn_clear_deadline(struct conn *c);
 
-/* respond.c: each fills `out` and starts sending; the connection goes on or closes by close_after.
- */
-void respond(struct conn *c, int status, const char *content_type, const char *headers,
-             const char *body, size_t len);
+/* The transport takes no more: it must take some within the write timeout, or all ends by
+ * HUB_END_WRITE_TIMEOUT. Then: some left; and: all left, and no deadline is set. */
+void conn_blocked(struct conn *c);
+static inline void conn_progressed(struct conn *c) {
+    if (c->progress_ms != 0)
+        c->progress_ms = clock_mono_ms();
+}
+void conn_unblocked(struct conn *c);
 
-/* application/problem+json (RFC 9457): @detail is a sentence that says what was wrong and what to
- * do. */
-void respond_problem(struct conn *c, int status, const char *headers, const char *detail);
-void respond_head(const struct conn *c, struct buf *out, int status); /* status line, Date, CORS */
+/* Run @l once, before the loop polls the next time. Asking again changes nothing. */
+void conn_later(struct conn_group *group, struct conn_later *l);
+void conn_later_cancel(struct conn_later *l);
 
-/* route.c */
-void route_head(struct conn *c);    /* the head is complete: answer now, or wait for the body */
-void route_request(struct conn *c); /* the whole request is there */
+/* The group's handle, which its owner closes when all connections are. */
+void conn_group_init(struct conn_group *group, uv_loop_t *loop);
 
-/* sse.c */
-extern const struct stream_ops conn_stream_ops;
-void sse_get(struct conn *c);
-void sse_flush(struct conn *c); /* write what the outbox has; poll for the rest */
-
-/* publish.c */
-bool publish_may(struct conn *c); /* else it was answered */
-void publish_post(struct conn *c);
+/* Deadlines of all of them. */
+void conn_group_tick(struct conn_group *group, uint64_t now_ms);
 
 #endif

@@ -141,7 +141,7 @@ static const struct fault *field_first_byte(struct head *h, unsigned char c, siz
 static const struct fault *field_byte(struct head *h, unsigned char c, size_t at) {
     if (h->step == STEP_FIELD_FIRST)
         return field_first_byte(h, c, at);
-    struct head_field *f = &h->fields[h->fields_len];
+    struct request_field *f = &h->fields[h->fields_len];
     if (h->step == STEP_NAME) {
         if (c == ':') {
             begin(&f->value, at + 1);

@@ -16,17 +16,6 @@
 #include "relay/http/fault.h"
 #include "relay/http/request.h"
 
-/* Where something stands in the bytes of the head, which 16 bits can count. */
-struct place {
-    uint16_t at;
-    uint16_t len;
-};
-
-struct head_field {
-    struct place name;
-    struct place value; /* without the blanks around it */
-};
-
 struct head {
     struct buf bytes;          /* all that was taken, up to REQUEST_HEAD_MAX_BYTES */
     const struct fault *fault; /* set at the first wrong byte */
@@ -37,7 +26,7 @@ struct head {
     char version[8];     /* "HTTP/1.0" or "HTTP/1.1" */
     uint8_t version_len; /* bytes of it that were seen */
     size_t fields_len;   /* fields that are complete */
-    struct head_field fields[REQUEST_MAX_HEADERS];
+    struct request_field fields[REQUEST_MAX_HEADERS];
 };
 
 /* All zero but for what this sets. */

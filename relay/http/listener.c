@@ -153,13 +153,14 @@ static bool is_loopback(const struct address *a) {
     return a->u.any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&a->u.v6.sin6_addr);
 }
 
-static void put_url(struct listener *l, const struct address *a) {
+static void put_url(struct listener *l, const struct address *a, bool tls) {
     char host[256], port[16];
     bool v6 = a->u.any.sa_family == AF_INET6;
     if (getnameinfo(&a->u.any, a->len, host, sizeof(host), port, sizeof(port),
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return;
-    snprintf(l->url, sizeof(l->url), v6 ? "http://[%s]:%s/" : "http://%s:%s/", host, port);
+    snprintf(l->url, sizeof(l->url), v6 ? "%s://[%s]:%s/" : "%s://%s:%s/", tls ? "https" : "http",
+             host, port);
 }
 
 /* All addresses: IPv6 with IPv4 in it, or IPv4 alone where the machine has no IPv6. */
@@ -239,7 +240,7 @@ static int listen_tcp(struct listener *l, const struct listener_options *o, stru
         freeaddrinfo(found);
     if (err == 0) {
         l->loopback = is_loopback(&a);
-        put_url(l, &a);
+        put_url(l, &a, o->tls);
     }
     return result;
 }

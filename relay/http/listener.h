@@ -20,6 +20,7 @@ struct listener_options {
                          IPv6 and IPv4. An IPv6 address, "::" too, takes no IPv4. */
     unsigned port;    /* 0: the system chooses, once for all sockets */
     const char *path; /* unix: a path; NULL for TCP */
+    bool tls;         /* what the URL begins with; nothing else here knows of it */
     int sockets;      /* wanted: one per worker */
     int send_buffer_bytes;    /* 0: the system's */
     unsigned user_timeout_ms; /* 0: the system's */
@@ -32,7 +33,8 @@ struct listener {
     char *path;    /* unix: removed by listener_fini(), where it is still the file we made */
     dev_t path_device;
     ino_t path_inode;
-    char url[300]; /* "http://127.0.0.1:8080/" or "unix:/path", with the port that was chosen */
+    char url[300]; /* "http://127.0.0.1:8080/", with https where TLS is spoken, or "unix:/path",
+                      with the port that was chosen */
 };
 
 /* Bind and listen. A name that resolves to several addresses listens on the first that works; one

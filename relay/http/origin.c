@@ -2,6 +2,7 @@
 #include "relay/http/origin.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <string.h>
 
 #include "relay/http/authority.h"
@@ -69,32 +70,43 @@ static bool list_names(const struct origin_policy *p, struct span origin) {
     return false;
 }
 
-void origin_put_cors(const struct origin_policy *p, const struct request *r, struct buf *headers) {
+void origin_put_cors(const struct origin_policy *p, const struct request *r,
+                     struct fields *fields) {
     struct span origin = r != NULL ? request_header(r, "Origin") : (struct span){NULL, 0};
-    buf_puts(headers, "Vary: Origin\r\n");
+    fields_add(fields, "Vary", "Origin");
     if (origin.data == NULL)
         return;
     if (list_names(p, origin)) {
-        buf_puts(headers, "Access-Control-Allow-Origin: ");
-        buf_append(headers, origin.data, origin.len);
-        buf_puts(headers, "\r\nAccess-Control-Allow-Credentials: true\r\n");
+        fields_add_span(fields, "Access-Control-Allow-Origin", origin);
+        fields_add(fields, "Access-Control-Allow-Credentials", "true");
     } else if (list_has_any(p)) {
-        buf_puts(headers, "Access-Control-Allow-Origin: *\r\n");
+        fields_add(fields, "Access-Control-Allow-Origin", "*");
     } else {
         return;
     }
-    buf_puts(headers, "Access-Control-Expose-Headers: Retry-After\r\n");
+    fields_add(fields, "Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate");
+}
+
+/* Field names and commas, as a browser sends them. */
+static bool is_header_list(struct span list) {
+    static const char other[] = "!#$%&'*+-.^_`|~, \t"; /* RFC 9110's token, and what parts them */
+    for (size_t i = 0; i < list.len; i++)
+        if (!isalnum((unsigned char)list.data[i]) &&
+            (list.data[i] == '\0' || strchr(other, list.data[i]) == NULL))
+            return false;
+    return list.len > 0;
 }
 
 void origin_put_preflight(const struct origin_policy *p, const struct request *r,
-                          struct buf *headers) {
+                          const char *methods, struct fields *fields) {
     struct span origin = request_header(r, "Origin");
+    struct span wanted = request_header(r, "Access-Control-Request-Headers");
     if (origin.data == NULL || (!list_names(p, origin) && !list_has_any(p)))
         return;
-    buf_puts(headers, "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"
-                      "Access-Control-Allow-Headers: Last-Event-ID, Content-Type, Authorization, "
-                      "Cache-Control\r\n"
-                      "Access-Control-Max-Age: 3600\r\n");
+    fields_add(fields, "Access-Control-Allow-Methods", methods);
+    if (is_header_list(wanted))
+        fields_add_span(fields, "Access-Control-Allow-Headers", wanted);
+    fields_add(fields, "Access-Control-Max-Age", "7200");
 }
 
 /* Whether @asking is an origin that the request's own Host stands for. */
@@ -105,6 +117,13 @@ static bool is_own_host(const struct request *r, const struct origin *asking) {
     return web && authority_split(request_header(r, "Host"), &host, &port) && host.len > 0 &&
            span_equals_nocase(host, asking->host) &&
            port_number(port, asking->scheme) == asking->port;
+}
+
+bool origin_is_named(const struct origin_policy *p, const struct request *r) {
+    struct span origin = request_header(r, "Origin");
+    struct origin asking;
+    return origin.data != NULL && origin_parse(origin, &asking) &&
+           (is_own_host(r, &asking) || list_names(p, origin));
 }
 
 bool origin_may_publish(const struct origin_policy *p, const struct request *r) {
@@ -143,7 +162,7 @@ bool origin_host_is_local(const struct origin_policy *p, const struct request *r
     struct span value = request_header(r, "Host");
     struct span host, port;
     if (value.data == NULL)
-        return request_is_http10(r);
+        return true;
     if (!authority_split(value, &host, &port) || host.len == 0)
         return false;
     if (span_equals_nocase(host, span_of("localhost")) ||

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "relay/base/buf.h"
+#include "relay/http/fields.h"
 #include "relay/http/request.h"
 
 /* The configured lists; strings are borrowed. Origins compare as scheme, host and port, case
@@ -18,26 +18,30 @@ struct origin_policy {
     size_t allowed_hosts_len;
 };
 
-/* Append the CORS headers that an answer to this request carries: always `Vary: Origin`; when
- * Origin is on the list, Access-Control-Allow-Origin (echoed, with Allow-Credentials: true; or `*`,
- * without) and Access-Control-Expose-Headers (Retry-After). @r may be NULL (no request was read):
- * Vary only. */
-void origin_put_cors(const struct origin_policy *p, const struct request *r, struct buf *headers);
+/* Add the CORS fields that an answer to this request carries: always `Vary: Origin`; when Origin is
+ * on the list, Access-Control-Allow-Origin (echoed, with Allow-Credentials: true; or `*`, without)
+ * and Access-Control-Expose-Headers. @r may be NULL (no request was read): Vary only.
+ * Here and below, what is echoed stays the request's. */
+void origin_put_cors(const struct origin_policy *p, const struct request *r, struct fields *fields);
 
-/* For a preflight of an allowed origin: append the Allow-Methods (GET, HEAD, POST, OPTIONS),
- * Allow-Headers (Last-Event-ID, Content-Type, Authorization, Cache-Control) and Max-Age headers,
- * which stand beside those of origin_put_cors(). */
+/* For a preflight of an allowed origin: add Allow-Methods (@methods), Allow-Headers (those that
+ * it asks for) and Max-Age, which stand beside those of origin_put_cors(); and in any case what the
+ * answer varies by. */
 void origin_put_preflight(const struct origin_policy *p, const struct request *r,
-                          struct buf *headers);
+                          const char *methods, struct fields *fields);
 
 /* True when the request may publish: no Origin at all (not a browser), an Origin that is the
  * request's own Host (scheme http or https, port compared with the defaults 80 and 443 filled in),
  * or one on the list ('*' does count). `Origin: null` is not. */
 bool origin_may_publish(const struct origin_policy *p, const struct request *r);
 
+/* True when there is an Origin, and it is the request's own Host or on the list by name: '*' does
+ * not count. For a request whose right comes from a cookie. */
+bool origin_is_named(const struct origin_policy *p, const struct request *r);
+
 /* True when Host names this machine: localhost, *.localhost, an address of 127.0.0.0/8, [::1], or
- * an allowed host (case ignored, any port). For requests on a loopback TCP listener; an HTTP/1.0
- * request without Host passes. */
+ * an allowed host (case ignored, any port). For requests on a loopback TCP listener; a request
+ * without Host, which only HTTP/1.0 may be and no browser sends, passes. */
 bool origin_host_is_local(const struct origin_policy *p, const struct request *r);
 
 #endif

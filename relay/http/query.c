@@ -105,8 +105,19 @@ static int add_topic(struct parse *p, struct span topic) {
         return RELAY_EINVAL;
     }
     list->topics = mem_realloc(list->topics, (list->len + 1) * sizeof(*list->topics));
+    list->positions = mem_realloc(list->positions, (list->len + 1) * sizeof(*list->positions));
+    list->positions[list->len] = p->position;
     list->topics[list->len++] = topic;
     return RELAY_OK;
+}
+
+/* Without the spaces around it, which people write behind commas. */
+static struct span trim(struct span s) {
+    while (s.len > 0 && s.data[0] == ' ')
+        s = (struct span){s.data + 1, s.len - 1};
+    while (s.len > 0 && s.data[s.len - 1] == ' ')
+        s.len--;
+    return s;
 }
 
 /* Add the topics of one parameter, which bytes has room for. */
@@ -124,14 +135,14 @@ static int add_value(struct parse *p, struct span raw, bool split) {
     for (;;) {
         size_t before = rest.len;
         struct span topic = cut(&rest, ',');
-        int err = add_topic(p, topic);
+        int err = add_topic(p, trim(topic));
         if (err != RELAY_OK || topic.len == before)
             return err;
     }
 }
 
 int topic_list_parse(struct span query, size_t max, struct topic_list *out, struct buf *why) {
-    struct topic_list list = {BUF_INIT, NULL, 0};
+    struct topic_list list = {.bytes = BUF_INIT};
     struct parse p = {&list, max, 0, why};
     struct span rest = query, name, value;
     int err = RELAY_OK;
@@ -156,5 +167,6 @@ int topic_list_parse(struct span query, size_t max, struct topic_list *out, stru
 void topic_list_fini(struct topic_list *list) {
     buf_fini(&list->bytes);
     free(list->topics);
-    *list = (struct topic_list){BUF_INIT, NULL, 0};
+    free(list->positions);
+    *list = (struct topic_list){.bytes = BUF_INIT};
 }

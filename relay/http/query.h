@@ -22,11 +22,13 @@ int query_decode(struct span raw, struct buf *out);
 /* True where raw @name, decoded, is @expected. */
 bool query_name_is(struct span name, const char *expected);
 
-/* The topics that a request names: `topics` is split at commas after decoding, `topic` is never
- * split, both may be repeated; the same topic twice counts once. */
+/* The topics that a request names: `topics` is split at commas after decoding and spaces around
+ * a name are cut, `topic` is taken as it is; both may be repeated; the same topic twice counts
+ * once. */
 struct topic_list {
     struct buf bytes;    /* the topics, one behind the other */
     struct span *topics; /* len entries that point into bytes */
+    size_t *positions;   /* of each in the query, from 1; a topic that stood there twice has one */
     size_t len;
 };
 

@@ -1,89 +1,12 @@
-/* One HTTP/1 request; see request.h.
- *
- * The head is read by head.c and kept whole. What its fields mean for the length of the message is
- * decided here, in the strictest reading, so that no version of llhttp has a choice to make; then
- * llhttp is given the same head, must come to the same end, and says whether the connection is
- * kept. A method that is not served is never shown to llhttp: versions differ in which they know,
- * and CONNECT or PRI would turn the rest of the connection into something else. */
+/* What a request asks for; see request.h. */
 #include "relay/http/request.h"
 
-#include <llhttp.h>
-#include <stdint.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 
-#include "relay/base/mem.h"
 #include "relay/http/authority.h"
-#include "relay/http/chunks.h"
-#include "relay/http/head.h"
 
-struct request {
-    enum request_state state;
-    bool begun;
-    const struct fault *fault; /* in state FAILED */
-    struct head head;
-    enum http_method method;
-    struct span path;
-    struct span query;
-    uint64_t content_length; /* 0 where there is none; UINT64_MAX: larger than can be counted */
-    bool chunked;
-    bool keep_alive;
-    llhttp_t parser;
-    bool head_agreed;     /* llhttp has seen the end of the head */
-    struct chunks chunks; /* where the body is chunked */
-    struct buf body;      /* decoded */
-};
-
-static const struct fault bad_head = {400, "The head of the request is not valid HTTP/1.1."};
-static const struct fault bad_target = {
-    400, "The target of the request is neither a path nor an http or https URL."};
-static const struct fault other_host = {
-    400, "The target of the request and its Host header name different hosts."};
-static const struct fault no_host = {400, "The request has no Host header."};
-static const struct fault two_hosts = {400, "The request has more than one Host header."};
-static const struct fault bad_host = {400, "The Host header is not a host and a port."};
-static const struct fault two_lengths = {400, "The request has more than one Content-Length."};
-static const struct fault bad_length = {400, "The Content-Length is not a number."};
-static const struct fault two_framings = {
-    400, "The request has both a Content-Length and a Transfer-Encoding."};
-static const struct fault two_codings = {400, "The request has more than one Transfer-Encoding."};
-static const struct fault early_coding = {400, "HTTP/1.0 knows no Transfer-Encoding."};
-static const struct fault other_coding = {501, "The only Transfer-Encoding known here is chunked."};
-static const struct fault body_too_large = {413, "The body is larger than 1 MiB."};
-
-/* Here llhttp has done its part. An Upgrade header, which it would obey, is an offer that we ignore
- * (RFC 9110, section 7.8). */
-static int on_headers_complete(llhttp_t *parser) {
-    struct request *r = parser->data;
-    r->head_agreed = true;
-    r->keep_alive = llhttp_should_keep_alive(parser) != 0;
-    return HPE_PAUSED;
-}
-
-static const llhttp_settings_t parser_settings = {.on_headers_complete = on_headers_complete};
-
-struct request *request_new(void) {
-    struct request *r = mem_zalloc(sizeof(*r));
-    head_init(&r->head);
-    llhttp_init(&r->parser, HTTP_REQUEST, &parser_settings);
-    r->parser.data = r;
-    return r;
-}
-
-void request_free(struct request *r) {
-    if (r == NULL)
-        return;
-    head_fini(&r->head);
-    buf_fini(&r->body);
-    free(r);
-}
-
-static void fail(struct request *r, const struct fault *fault) {
-    r->state = REQUEST_FAILED;
-    r->fault = fault;
-}
-
-static enum http_method method_of(struct span name) {
+enum http_method request_method(struct span name) {
     static const char *const names[] = {"GET", "HEAD", "POST", "OPTIONS"};
     static const enum http_method methods[] = {HTTP_METHOD_GET, HTTP_METHOD_HEAD, HTTP_METHOD_POST,
                                                HTTP_METHOD_OPTIONS};
@@ -94,88 +17,7 @@ static enum http_method method_of(struct span name) {
     return HTTP_METHOD_OTHER;
 }
 
-/* How many fields have this name; *@value is that of the first. */
-static size_t find_fields(const struct request *r, const char *name, struct span *value) {
-    struct span wanted = span_of(name);
-    size_t found = 0;
-    *value = (struct span){NULL, 0};
-    for (size_t i = 0; i < r->head.fields_len; i++) {
-        const struct head_field *f = &r->head.fields[i];
-        if (span_equals_nocase(head_span(&r->head, f->name), wanted) && found++ == 0)
-            *value = head_span(&r->head, f->value);
-    }
-    return found;
-}
-
-static const struct fault *check_host(const struct request *r) {
-    struct span host, name, port;
-    size_t hosts = find_fields(r, "Host", &host);
-    if (hosts > 1)
-        return &two_hosts;
-    if (hosts == 0)
-        return request_is_http10(r) ? NULL : &no_host;
-    return authority_split(host, &name, &port) ? NULL : &bad_host;
-}
-
-/* The value of a Content-Length; UINT64_MAX where it is too large to be counted. */
-static const struct fault *read_length(struct span digits, uint64_t *length) {
-    if (digits.len == 0)
-        return &bad_length;
-    uint64_t n = 0;
-    for (size_t i = 0; i < digits.len; i++) {
-        if (digits.data[i] < '0' || digits.data[i] > '9')
-            return &bad_length;
-        uint64_t digit = (uint64_t)(digits.data[i] - '0');
-        n = n > (UINT64_MAX - digit) / 10 ? UINT64_MAX : n * 10 + digit;
-    }
-    *length = n;
-    return NULL;
-}
-
-/* Where the message ends (RFC 9112, section 6), without the cases that parsers read differently. */
-static const struct fault *check_framing(struct request *r) {
-    struct span length, coding;
-    size_t lengths = find_fields(r, "Content-Length", &length);
-    size_t codings = find_fields(r, "Transfer-Encoding", &coding);
-    if (lengths > 0 && codings > 0)
-        return &two_framings;
-    if (lengths > 1)
-        return &two_lengths;
-    if (codings > 1)
-        return &two_codings;
-    if (codings > 0 && request_is_http10(r))
-        return &early_coding;
-    if (codings > 0 && !span_equals_nocase(coding, span_of("chunked")))
-        return &other_coding;
-    r->chunked = codings > 0;
-    return lengths > 0 ? read_length(length, &r->content_length) : NULL;
-}
-
-/* Cut "http://host" off an absolute target and return what stands behind; the host must be the one
- * of the Host header, or each reader of the request could take another one. */
-static const struct fault *strip_origin(const struct request *r, struct span *target) {
-    static const char *const schemes[] = {"http://", "https://"};
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-        struct span scheme = span_of(schemes[i]);
-        if (target->len < scheme.len ||
-            !span_equals_nocase((struct span){target->data, scheme.len}, scheme))
-            continue;
-        struct span rest = {target->data + scheme.len, target->len - scheme.len};
-        struct span authority = {rest.data, 0};
-        while (authority.len < rest.len && strchr("/?", rest.data[authority.len]) == NULL)
-            authority.len++;
-        struct span name, port, host;
-        if (!authority_split(authority, &name, &port) || name.len == 0)
-            return &bad_target;
-        if (find_fields(r, "Host", &host) > 0 && !span_equals_nocase(host, authority))
-            return &other_host;
-        *target = (struct span){rest.data + authority.len, rest.len - authority.len};
-        return NULL;
-    }
-    return &bad_target;
-}
-
-static void split_target(struct request *r, struct span target) {
+void request_set_target(struct request *r, struct span target) {
     const char *mark = target.len > 0 ? memchr(target.data, '?', target.len) : NULL;
     r->path = target;
     if (mark != NULL) {
@@ -186,132 +28,36 @@ static void split_target(struct request *r, struct span target) {
         r->path = span_of("/");
 }
 
-static const struct fault *read_target(struct request *r) {
-    struct span target = head_span(&r->head, r->head.target);
-    const struct fault *fault = NULL;
-    bool asterisk = target.len == 1 && target.data[0] == '*' && r->method == HTTP_METHOD_OPTIONS;
-    if (target.data[0] != '/' && !asterisk && r->method != HTTP_METHOD_OTHER)
-        fault = strip_origin(r, &target);
-    split_target(r, target);
-    return fault;
-}
-
-static const struct fault *read_head(struct request *r) {
-    const struct fault *fault;
-    r->method = method_of(head_span(&r->head, r->head.method));
-    if ((fault = check_host(r)) != NULL || (fault = check_framing(r)) != NULL ||
-        (fault = read_target(r)) != NULL)
-        return fault;
-    if (r->method != HTTP_METHOD_OTHER && r->content_length > REQUEST_BODY_MAX_BYTES)
-        return &body_too_large;
-    return NULL;
-}
-
-/* Whether llhttp reads the head as we do. */
-static bool llhttp_agrees(struct request *r) {
-    const struct buf *head = &r->head.bytes;
-    llhttp_errno_t err = llhttp_execute(&r->parser, head->data, head->len);
-    return r->head_agreed && err == HPE_PAUSED &&
-           llhttp_get_error_pos(&r->parser) == head->data + head->len &&
-           (r->chunked || r->parser.content_length == r->content_length);
-}
-
-static void feed_head(struct request *r) {
-    const struct fault *fault = r->head.fault;
-    if (fault == NULL && !r->head.complete)
-        return;
-    if (fault == NULL)
-        fault = read_head(r);
-    if (fault == NULL && r->method != HTTP_METHOD_OTHER && !llhttp_agrees(r))
-        fault = &bad_head;
-    if (fault != NULL)
-        fail(r, fault);
-    else if (r->method == HTTP_METHOD_OTHER || !request_has_body(r))
-        r->state = REQUEST_DONE;
-    else
-        r->state = REQUEST_BODY;
-}
-
-static size_t feed_body(struct request *r, const char *data, size_t len) {
-    size_t taken;
-    bool complete;
-    if (r->chunked) {
-        taken = chunks_feed(&r->chunks, data, len, &r->body);
-        complete = r->chunks.complete;
-    } else {
-        size_t left = (size_t)r->content_length - r->body.len;
-        taken = len < left ? len : left;
-        buf_append(&r->body, data, taken);
-        complete = taken == left;
+bool request_length(struct span digits, uint64_t *length) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < digits.len; i++) {
+        if (digits.data[i] < '0' || digits.data[i] > '9')
+            return false;
+        uint64_t digit = (uint64_t)(digits.data[i] - '0');
+        n = n > (UINT64_MAX - digit) / 10 ? UINT64_MAX : n * 10 + digit;
     }
-    if (r->chunks.fault != NULL)
-        fail(r, r->chunks.fault);
-    else if (complete)
-        r->state = REQUEST_DONE;
-    return taken;
+    *length = n;
+    return digits.len > 0;
 }
 
-size_t request_feed(struct request *r, const char *data, size_t len) {
-    if (len == 0)
-        return 0;
-    r->begun = true;
-    if (r->state == REQUEST_BODY)
-        return feed_body(r, data, len);
-    if (r->state != REQUEST_HEAD)
-        return 0;
-    size_t taken = head_feed(&r->head, data, len);
-    feed_head(r);
-    return taken;
+struct span request_span(const struct request *r, struct place p) {
+    return (struct span){r->bytes + p.at, p.len};
 }
 
-enum request_state request_state(const struct request *r) {
-    return r->state;
-}
-
-int request_failure(const struct request *r, const char **why) {
-    *why = r->fault->why;
-    return r->fault->status;
-}
-
-enum http_method request_method(const struct request *r) {
-    return r->method;
-}
-
-struct span request_path(const struct request *r) {
-    return r->path;
-}
-
-struct span request_query(const struct request *r) {
-    return r->query;
+size_t request_fields(const struct request *r, const char *name, struct span *value) {
+    struct span wanted = span_of(name);
+    size_t found = 0;
+    *value = (struct span){NULL, 0};
+    for (size_t i = 0; i < r->fields_len; i++) {
+        const struct request_field *f = &r->fields[i];
+        if (span_equals_nocase(request_span(r, f->name), wanted) && found++ == 0)
+            *value = request_span(r, f->value);
+    }
+    return found;
 }
 
 struct span request_header(const struct request *r, const char *name) {
     struct span value;
-    find_fields(r, name, &value);
+    request_fields(r, name, &value);
     return value;
-}
-
-bool request_is_http10(const struct request *r) {
-    return r->head.version[7] == '0';
-}
-
-bool request_keep_alive(const struct request *r) {
-    return r->keep_alive;
-}
-
-bool request_expects_continue(const struct request *r) {
-    return !request_is_http10(r) &&
-           span_equals_nocase(request_header(r, "Expect"), span_of("100-continue"));
-}
-
-bool request_has_body(const struct request *r) {
-    return r->chunked || r->content_length > 0;
-}
-
-struct span request_body(const struct request *r) {
-    return (struct span){r->body.data, r->body.len};
-}
-
-bool request_has_begun(const struct request *r) {
-    return r->begun;
 }

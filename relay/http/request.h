@@ -1,16 +1,13 @@
-/* One HTTP/1 request: bytes in, method, target, headers and body out (RFC 9110, RFC 9112).
+/* What a request asks for, whichever protocol brought it: method, path, query, header fields, body.
  *
- * The head (head.h) and the chunked coding (chunks.h) are read strictly: what parsers are known to
- * disagree on is refused. llhttp is a second opinion on the head, and must agree. Nothing here
- * knows a socket: the connection feeds bytes as they come. One thread; heap; the request owns
- * copies of everything it shows. */
+ * Whoever reads the protocol makes it (h1_request.h) and owns all bytes; whoever answers only looks
+ * at it. */
 #ifndef RELAY_HTTP_REQUEST_H
 #define RELAY_HTTP_REQUEST_H
 
 #include <stdbool.h>
 #include <stddef.h>
-
-#include "relay/base/buf.h"
+#include <stdint.h>
 
 enum {
     REQUEST_HEAD_MAX_BYTES = 16 * 1024,
@@ -23,8 +20,7 @@ enum http_method {
     HTTP_METHOD_HEAD,
     HTTP_METHOD_POST,
     HTTP_METHOD_OPTIONS,
-    HTTP_METHOD_OTHER /* any other token, known to HTTP or not: state DONE behind the head, the body
-                         is not read, and keep_alive is false. Answer 405 and close. */
+    HTTP_METHOD_OTHER /* any other token, known to HTTP or not; its body is not read: answer 405 */
 };
 
 /* Bytes within the request; not NUL-terminated. data is NULL where a header is absent. */
@@ -33,57 +29,51 @@ struct span {
     size_t len;
 };
 
-struct request; /* opaque: holds the llhttp_t */
-
-enum request_state {
-    REQUEST_HEAD,  /* wants more bytes of the head */
-    REQUEST_BODY,  /* the head is complete and can be looked at; wants bytes of the body */
-    REQUEST_DONE,  /* complete: what comes next belongs to the next request */
-    REQUEST_FAILED /* bad: request_failure() says why; the connection cannot go on */
+/* Where something stands in the bytes of the head, which 16 bits can count. */
+struct place {
+    uint16_t at;
+    uint16_t len;
 };
 
-/* Never NULL. */
-struct request *request_new(void);
-void request_free(struct request *r);
+struct request_field {
+    struct place name;
+    struct place value; /* without the blanks around it */
+};
 
-/* Take bytes from @data. Stops behind the head (state REQUEST_BODY or, without a body,
- * REQUEST_DONE), so that the caller can refuse before it reads a body, and behind the message.
- *
- * Returns how many of the @len bytes were taken; the caller keeps the others and feeds them again
- * when it wants to go on. Never takes 0 bytes of a non-empty input in the states HEAD and BODY. */
-size_t request_feed(struct request *r, const char *data, size_t len);
+/* A request without a Host is refused before it gets here, where its protocol asks for one; the
+ * authority of HTTP/2 is given as Host. While a head is being read, or was refused, the fields are
+ * those that were read so far, so that an error can be answered with CORS. */
+struct request {
+    enum http_method method;
+    /* Not decoded, without query and without origin. "*" is possible with OPTIONS, and with OTHER
+     * anything. */
+    struct span path;
+    struct span query; /* what stands behind '?', not decoded; len 0 where there is none */
+    struct span body;  /* once the whole request is there */
+    const char *bytes; /* what the fields point into */
+    const struct request_field *fields;
+    size_t fields_len;
+};
 
-enum request_state request_state(const struct request *r);
+/* The bytes of @p. */
+struct span request_span(const struct request *r, struct place p);
 
-/* In state FAILED: the status (400 malformed; 431 head too large; 413 body too large, also as soon
- * as a Content-Length says so; 501 a transfer coding that is not chunked; 505 not HTTP/1.0 or 1.1)
- * and a sentence that says what was wrong (static storage). */
-int request_failure(const struct request *r, const char **why);
+/* How many fields have this name, case ignored; *@value is that of the first (data NULL: none). */
+size_t request_fields(const struct request *r, const char *name, struct span *value);
 
-/* From state BODY on. */
-enum http_method request_method(const struct request *r);
-/* Not decoded, without query; an absolute target is stripped of its origin, which must be that of
- * the Host header. "*" is possible with OPTIONS, and with OTHER anything. */
-struct span request_path(const struct request *r);
-/* What stands behind '?', not decoded; len 0 where there is none. */
-struct span request_query(const struct request *r);
-bool request_is_http10(const struct request *r);
-/* The client wants it, and the message allows it. */
-bool request_keep_alive(const struct request *r);
-/* Expect: 100-continue on HTTP/1.1. */
-bool request_expects_continue(const struct request *r);
-/* Content-Length above 0, or chunked. */
-bool request_has_body(const struct request *r);
-
-/* The first header of that name, case ignored, blanks around the value cut. In any state: in HEAD
- * and FAILED it knows the headers that were read so far, so that an error can be answered with
- * CORS. */
+/* The first field of that name. */
 struct span request_header(const struct request *r, const char *name);
 
-/* In state DONE. */
-struct span request_body(const struct request *r);
+/* ---- for who reads one ---- */
 
-/* True once any byte was fed. */
-bool request_has_begun(const struct request *r);
+/* The method of that name; OTHER where it is none that is served. */
+enum http_method request_method(struct span name);
+
+/* Set path and query from "/path?query". */
+void request_set_target(struct request *r, struct span target);
+
+/* The value of a Content-Length; UINT64_MAX where it is too large to be counted. Returns false
+ * where it is none. */
+bool request_length(struct span digits, uint64_t *length);
 
 #endif

@@ -12,7 +12,11 @@
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
 #include "relay/http/conn.h"
+#include "relay/http/h1.h"
+#include "relay/http/h2.h"
 #include "relay/http/listener.h"
+#include "relay/http/post.h"
+#include "relay/http/route.h"
 
 enum {
     ACCEPT_BATCH = 64, /* per listener and loop turn, so that streams go on while many arrive */
@@ -25,8 +29,24 @@ struct server_listener {
     struct server *server;
     struct server_listener *next;
     int fd;
-    bool loopback;
+    struct http_door door;
 };
+
+struct server {
+    struct conn_group group;
+    struct server_listener *listeners;
+    uint64_t paused_until_ms; /* accepting; 0: it goes on */
+    struct log_limit accept_log;
+    size_t handles; /* uv handles that are not closed yet */
+    bool closing;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+static void handle_closed(struct server *server) {
+    if (--server->handles == 0) /* group.turn is among them, so this is after server_close() */
+        server->closed(server->closed_arg);
+}
 
 /* ---- accepting ---- */
 
@@ -43,7 +63,7 @@ static void poll_listeners(struct server *server, bool on) {
 
 static void pause_accepting(struct server *server) {
     if (server->paused_until_ms == 0) {
-        figure_add(&server->figures->accept_paused, 1);
+        metric_add(&server->group.service.metrics->accept_paused, 1);
         poll_listeners(server, false);
     }
     server->paused_until_ms = clock_mono_ms() + PAUSE_MS;
@@ -62,11 +82,16 @@ static void warn_short(struct server *server, int error) {
             "why=%s suppressed=%llu", strerror(error), (unsigned long long)suppressed);
 }
 
+static void serve(struct server *server, int fd, struct http_door door) {
+    if (conn_new(&server->group, fd, door))
+        server->handles++;
+}
+
 /* Accept one. Returns false when there is none, or none can be taken now. */
 static bool accept_one(struct server_listener *l) {
     int fd = listener_accept(l->fd);
     if (fd >= 0) {
-        conn_new(l->server, fd, l->loopback);
+        serve(l->server, fd, l->door);
         return true;
     }
     switch (errno) {
@@ -91,7 +116,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events) {
     (void)status;
     (void)events;
     for (int i = 0; i < ACCEPT_BATCH; i++) {
-        if (!server_has_room(l->server->options.shared)) {
+        if (!server_has_room(l->server->group.service.options.shared)) {
             pause_accepting(l->server);
             return;
         }
@@ -100,13 +125,13 @@ static void on_acceptable(uv_poll_t *poll, int status, int events) {
     }
 }
 
-void server_listen(struct server *server, int listen_fd, bool loopback) {
+void server_listen(struct server *server, int listen_fd, struct http_door door) {
     struct server_listener *l = mem_zalloc(sizeof(*l));
     l->server = server;
     l->fd = listen_fd;
-    l->loopback = loopback;
+    l->door = door;
     l->poll.data = l;
-    int rc = uv_poll_init(server->loop, &l->poll, listen_fd);
+    int rc = uv_poll_init(server->group.loop, &l->poll, listen_fd);
     assert(rc == 0); /* a listening socket of our own making */
     (void)rc;
     server->handles++;
@@ -115,23 +140,18 @@ void server_listen(struct server *server, int listen_fd, bool loopback) {
     uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
 }
 
-void server_adopt(struct server *server, int fd, bool loopback) {
+void server_adopt(struct server *server, int fd, struct http_door door) {
     if (server->closing)
         close(fd);
     else
-        conn_new(server, fd, loopback);
-}
-
-void server_handle_closed(struct server *server) {
-    if (--server->handles == 0) /* server->life is among them, so this is after server_close() */
-        server->closed(server->closed_arg);
+        serve(server, fd, door);
 }
 
 static void on_listener_closed(uv_handle_t *handle) {
     struct server_listener *l = handle->data;
     struct server *server = l->server;
     free(l);
-    server_handle_closed(server);
+    handle_closed(server);
 }
 
 void server_stop_accepting(struct server *server) {
@@ -150,10 +170,9 @@ void server_stop_accepting(struct server *server) {
 
 void server_drain(struct server *server) {
     struct conn *next;
-    for (struct conn *c = server->conns; c != NULL; c = next) {
+    for (struct conn *c = server->group.conns; c != NULL; c = next) {
         next = c->next;
-        if (c->state == CONN_READING && c->request == NULL)
-            conn_drain(c);
+        c->protocol->drain(c);
     }
 }
 
@@ -163,42 +182,59 @@ static void set_date(struct server *server) {
     time_t now = time(NULL);
     struct tm tm;
     gmtime_r(&now, &tm);
-    strftime(server->date, sizeof(server->date), "%a, %d %b %Y %H:%M:%S GMT",
+    strftime(server->group.date, sizeof(server->group.date), "%a, %d %b %Y %H:%M:%S GMT",
              &tm); /* in the C locale */
 }
 
+static void on_conn_closed(struct conn_group *group) {
+    handle_closed(container_of(group, struct server, group));
+}
+
 struct server *server_new(uv_loop_t *loop, const struct http_options *options, struct hub *hub,
-                          struct http_figures *figures) {
+                          struct http_metrics *metrics) {
     struct server *server = mem_zalloc(sizeof(*server));
-    server->loop = loop;
-    server->options = *options;
-    server->hub = hub;
-    server->figures = figures;
-    wheel_init(&server->wheel, clock_mono_ms());
-    rng_init(&server->rng);
+    conn_group_init(&server->group, loop);
+    server->group.service.options = *options;
+    server->group.service.hub = hub;
+    server->group.service.metrics = metrics;
+    rng_init(&server->group.service.rng);
+    server->group.service.handler = &route_handler;
+    server->group.protocol = &h1_protocol;
+    server->group.multiplexed = &h2_protocol;
+    server->group.on_closed = on_conn_closed;
+    server->group.tls.metrics = metrics;
     set_date(server);
-    uv_prepare_init(loop, &server->life);
-    server->life.data = server;
     server->handles = 1;
     return server;
 }
 
 void server_tick(struct server *server, uint64_t now_ms) {
     set_date(server);
-    wheel_advance(&server->wheel, now_ms, conn_fire, NULL);
+    conn_group_tick(&server->group, now_ms);
     if (server->paused_until_ms != 0 && now_ms >= server->paused_until_ms &&
-        server_has_room(server->options.shared)) {
+        server_has_room(server->group.service.options.shared)) {
         server->paused_until_ms = 0;
         poll_listeners(server, true);
     }
 }
 
 size_t server_connections(const struct server *server) {
-    return (size_t)figure_get(&server->figures->connections);
+    return (size_t)metric_get(&server->group.service.metrics->connections);
 }
 
-static void on_life_closed(uv_handle_t *handle) {
-    server_handle_closed(handle->data);
+const struct conn *server_newest_connection(const struct server *server) {
+    return server->group.conns;
+}
+
+void server_published(struct server *server, struct bus_publish *p) {
+    (void)server;
+    if (p->waiter != NULL)
+        post_answer(p->waiter, p);
+    bus_publish_free(p);
+}
+
+static void on_turn_closed(uv_handle_t *handle) {
+    on_conn_closed(handle->data);
 }
 
 void server_close(struct server *server, void (*closed)(void *arg), void *arg) {
@@ -208,17 +244,14 @@ void server_close(struct server *server, void (*closed)(void *arg), void *arg) {
     server->closed = closed;
     server->closed_arg = arg;
     server_stop_accepting(server);
-    while (server->conns != NULL) {
-        struct conn *c = server->conns;
-        if (c->subscriber != NULL)
-            conn_end_stream(c, HUB_END_SHUTDOWN);
-        else
-            conn_close(c);
+    while (server->group.conns != NULL) {
+        struct conn *c = server->group.conns;
+        c->protocol->end(c, HUB_END_SHUTDOWN);
     }
-    uv_close((uv_handle_t *)&server->life, on_life_closed);
+    uv_close((uv_handle_t *)&server->group.turn, on_turn_closed);
 }
 
 void server_free(struct server *server) {
-    assert(server->conns == NULL && server->listeners == NULL && server->handles == 0);
+    assert(server->group.conns == NULL && server->listeners == NULL && server->handles == 0);
     free(server);
 }

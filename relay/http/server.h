@@ -7,64 +7,25 @@
 #ifndef RELAY_HTTP_SERVER_H
 #define RELAY_HTTP_SERVER_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
-#include "relay/base/buf.h"
-#include "relay/http/figures.h"
-#include "relay/http/origin.h"
+#include "relay/http/http_metrics.h"
+#include "relay/http/options.h"
 #include "relay/hub/hub.h"
 
-/* A page of somebody else's: health, metrics, the console. */
-struct http_page {
-    int status;               /* 200 unless changed */
-    const char *content_type; /* static */
-    const char *headers;      /* further header lines, each with its CRLF; static; NULL: none */
-    struct buf body;          /* filled by the page, freed by the server */
-};
-
-struct http_route {
-    const char *path;
-    void (*fill)(void *arg, struct http_page *page); /* on the worker's thread; must not block */
-    void *arg;
-};
-
-/* Connections beyond the limit that are still taken, to tell them so and to serve health checks.
- * Above that they wait in the kernel's queue. */
-enum { HTTP_SURPLUS_MAX = 64 };
-
-/* What all servers of the process share. */
-struct http_shared {
-    atomic_uint connections;  /* open now, all workers */
-    unsigned max_connections; /* above this a connection is answered that the node is full */
-    atomic_bool draining;     /* streams are turned away */
-};
-
-struct http_options {
-    struct http_shared *shared;
-    struct origin_policy origins;
-    const struct http_route *routes; /* ends with a NULL path */
-    size_t max_topics;
-    bool allow_publish;
-    uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
-    unsigned worker;                                      /* the number in bus requests */
-    void (*send)(void *ctx, struct bus_request *request); /* takes it over; NULL: no publishing */
-    void *send_ctx;
-};
-
 struct server;
+struct conn;
 
-/* Never NULL. @hub may be NULL. The pointers in @options, @hub and @figures must outlive the
+/* Never NULL. @hub may be NULL. The pointers in @options, @hub and @metrics must outlive the
  * server. */
 struct server *server_new(uv_loop_t *loop, const struct http_options *options, struct hub *hub,
-                          struct http_figures *figures);
+                          struct http_metrics *metrics);
 
-/* Accept on @listen_fd, which is taken over: server_stop_accepting() closes it. @loopback: check
- * the Host. */
-void server_listen(struct server *server, int listen_fd, bool loopback);
+/* Accept on @listen_fd, which is taken over: server_stop_accepting() closes it. */
+void server_listen(struct server *server, int listen_fd, struct http_door door);
 
 /* Whether a further connection can be taken: for whoever accepts on behalf of servers. Any thread.
  */
@@ -72,7 +33,7 @@ bool server_has_room(const struct http_shared *shared);
 
 /* Serve a connection that somebody else accepted; the fd is taken over, and closed after
  * server_close(). */
-void server_adopt(struct server *server, int fd, bool loopback);
+void server_adopt(struct server *server, int fd, struct http_door door);
 
 /* Take what the kernel has accepted already, then accept no more. */
 void server_stop_accepting(struct server *server);
@@ -88,6 +49,9 @@ void server_tick(struct server *server, uint64_t now_ms);
 
 /* Connections open now. */
 size_t server_connections(const struct server *server);
+
+/* The newest of them, which knows the others; NULL: none. For tests. */
+const struct conn *server_newest_connection(const struct server *server);
 
 /* Close all connections and listeners at once. @closed is called, from the loop, when the last
  * handle is closed; then, not before, server_free(). A second call does nothing. */

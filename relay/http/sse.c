@@ -1,19 +1,19 @@
-/* GET /sse: from a request to a subscriber of the hub, and the stream that it writes to. */
-#include <errno.h>
+/* A request for a stream; see sse.h. */
+#include "relay/http/sse.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/base/clock.h"
 #include "relay/base/err.h"
-#include "relay/base/log.h"
 #include "relay/base/mem.h"
-#include "relay/http/conn.h"
-#include "relay/http/cursor.h"
+#include "relay/base/quantity.h"
+#include "relay/http/access.h"
 #include "relay/http/query.h"
+#include "relay/http/respond.h"
+#include "relay/http/start.h"
 
 enum {
-    FLUSH_IOV = 64,
     /* A full node asks its clients to come back in 30 to 90 s, so that they do not come back at one
        moment. */
     FULL_RETRY_MS = 30000
@@ -24,23 +24,38 @@ enum {
 struct stream_query {
     struct topic_list topics;
     struct cursor_request start;
-    enum frame_form form;
+    enum frame_format format;
+    uint32_t max_event_bytes;
     bool ping;
+    uint64_t expires_ms; /* of the token that allows it; 0: never */
 };
 
-static const char *const form_names[FRAME_FORMS] = {"data", "topic", "json"};
+static const char *const format_names[FRAME_FORMATS] = {"data", "topic", "json"};
 
-static bool parse_form(struct span value, enum frame_form *form) {
+static bool parse_format(struct span value, enum frame_format *format) {
     struct buf text = BUF_INIT;
     bool found = false;
-    if (query_decode(value, &text) == RELAY_OK && text.len > 0)
-        for (unsigned i = 0; i < FRAME_FORMS && !found; i++)
-            if (strcmp(text.data, form_names[i]) == 0) {
-                *form = i;
+    if (query_decode(value, &text) == RELAY_OK && text.len > 0 && strlen(text.data) == text.len)
+        for (unsigned i = 0; i < FRAME_FORMATS && !found; i++)
+            if (strcmp(text.data, format_names[i]) == 0) {
+                *format = i;
                 found = true;
             }
     buf_fini(&text);
     return found;
+}
+
+/* From 1 KiB on: a notice has to be shorter than what it replaces. */
+static bool parse_size(struct span value, uint32_t *out) {
+    struct buf text = BUF_INIT;
+    uint64_t bytes = 0;
+    bool good = query_decode(value, &text) == RELAY_OK && text.len > 0 &&
+                strlen(text.data) == text.len &&
+                quantity_parse(text.data, quantity_bytes, &bytes) == NULL && bytes >= 1024;
+    buf_fini(&text);
+    if (good)
+        *out = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+    return good;
 }
 
 static bool span_is(struct span s, const char *word) {
@@ -56,7 +71,7 @@ static int check_topics_as_names(struct stream_query *q, struct buf *why) {
         buf_printf(why,
                    "Topic %zu is a name that EventSource uses itself; ask for as=json instead of "
                    "as=topic.",
-                   i + 1);
+                   q->topics.positions[i]);
         topic_list_fini(&q->topics);
         return RELAY_EINVAL;
     }
@@ -64,211 +79,115 @@ static int check_topics_as_names(struct stream_query *q, struct buf *why) {
 }
 
 /* On failure @why has a sentence, and nothing is to be freed. */
-static int parse_query(struct conn *c, struct stream_query *q, struct buf *why) {
-    struct span query = request_query(c->request), rest = query, name, value;
-    *q = (struct stream_query){.form = FRAME_FORM_DATA};
+static int parse_query(struct exchange *x, struct stream_query *q, struct buf *why) {
+    struct span query = x->request->query, rest = query, name, value;
+    *q = (struct stream_query){.format = FRAME_FORMAT_DATA};
     while (query_next(&rest, &name, &value)) {
-        if (query_name_is(name, "as") && !parse_form(value, &q->form)) {
+        if (query_name_is(name, "as") && !parse_format(value, &q->format)) {
             buf_puts(why, "The parameter `as` is `data`, `topic` or `json`.");
+            return RELAY_EINVAL;
+        }
+        if (query_name_is(name, "max-event") && !parse_size(value, &q->max_event_bytes)) {
+            buf_puts(why, "The parameter `max-event` is a size from 1KiB on, such as `64KiB`.");
             return RELAY_EINVAL;
         }
         if (query_name_is(name, "ping"))
             q->ping = !(value.len == 1 && value.data[0] == '0');
     }
-    if (cursor_parse(c->request, clock_wall_ms(), &q->start, why) != RELAY_OK)
+    if (cursor_parse(x->request, &q->start, why) != RELAY_OK)
         return RELAY_EINVAL;
-    if (topic_list_parse(query, c->server->options.max_topics, &q->topics, why) != RELAY_OK)
+    if (topic_list_parse(query, x->service->options.max_topics, &q->topics, why) != RELAY_OK)
         return RELAY_EINVAL;
-    return q->form == FRAME_FORM_TOPIC ? check_topics_as_names(q, why) : RELAY_OK;
+    return q->format == FRAME_FORMAT_TOPIC ? check_topics_as_names(q, why) : RELAY_OK;
 }
 
 /* ---- the answer ---- */
 
-static bool is_chunked(const struct conn *c) {
-    return !request_is_http10(c->request);
+static void begin_answer(const struct exchange *x, struct answer *answer) {
+    *answer = (struct answer){.status = 200, .streamed = true};
+    respond_fields(x, &answer->fields);
+    fields_add(&answer->fields, "Content-Type", "text/event-stream; charset=utf-8");
+    fields_add(&answer->fields, "Cache-Control", "no-cache, no-store, no-transform");
+    fields_add(&answer->fields, "X-Accel-Buffering", "no");
+    fields_add(&answer->fields, "X-Content-Type-Options", "nosniff");
 }
 
-static void put_stream_head(const struct conn *c, struct buf *out) {
-    respond_head(c, out, 200);
-    buf_puts(out, "Content-Type: text/event-stream\r\n"
-                  "Cache-Control: no-cache, no-store, no-transform\r\n"
-                  "X-Accel-Buffering: no\r\n"
-                  "X-Content-Type-Options: nosniff\r\n");
-    if (is_chunked(c))
-        buf_puts(out, "Transfer-Encoding: chunked\r\n");
-    if (c->close_after || !is_chunked(c))
-        buf_puts(out, "Connection: close\r\n");
-    buf_puts(out, "\r\n");
-}
-
-/* What is sent at once, so that onopen fires and proxies flush. */
-static void put_greeting(const struct conn *c, uint64_t retry_ms, struct buf *out) {
-    struct frame *retry = frame_retry(retry_ms), *comment = frame_heartbeat();
-    struct frame *greeting[] = {retry, comment};
-    for (int i = 0; i < 2; i++) {
-        struct frame_slice s = frame_slice(greeting[i], FRAME_FORM_DATA, is_chunked(c));
-        buf_append(out, s.bytes, s.len);
-        frame_unref(greeting[i]);
-    }
-}
-
-static bool is_event_source(const struct conn *c) {
-    struct span accept = request_header(c->request, "accept");
+static bool is_event_source(const struct exchange *x) {
+    struct span accept = request_header(x->request, "accept");
     return accept.len >= 17 && memmem(accept.data, accept.len, "text/event-stream", 17) != NULL;
 }
 
 /* No stream now. An answer that is not 200 would end an EventSource for good, so it gets a stream
  * that ends, with the time to come back; everybody else 503. */
-static void turn_away(struct conn *c, uint64_t retry_ms, const char *detail) {
-    c->close_after = true;
-    if (is_event_source(c)) {
-        put_stream_head(c, &c->out);
-        if (request_method(c->request) != HTTP_METHOD_HEAD) {
-            put_greeting(c, retry_ms, &c->out);
-            buf_puts(&c->out, is_chunked(c) ? "0\r\n\r\n" : "");
-        }
-        conn_start_sending(c);
+static void turn_away(struct exchange *x, const char *reason, uint64_t retry_ms,
+                      const char *detail) {
+    if (!is_event_source(x)) {
+        respond_retry(x, retry_ms / 1000 + 1, detail);
         return;
     }
-    struct buf header = BUF_INIT;
-    buf_printf(&header, "Retry-After: %" PRIu64 "\r\n", retry_ms / 1000 + 1);
-    respond_problem(c, 503, header.data, detail);
-    buf_fini(&header);
+    struct frame *end = frame_close(reason, retry_ms);
+    struct frame_slice bytes = frame_slice(end, FRAME_FORMAT_DATA, FRAMING_NONE);
+    struct answer answer;
+    begin_answer(x, &answer);
+    answer.body = (struct span){bytes.bytes, bytes.len};
+    exchange_answer(x, &answer);
+    frame_unref(end);
 }
 
-static bool turned_away(struct conn *c) {
-    struct http_figures *figures = c->server->figures;
-    if (atomic_load_explicit(&c->server->options.shared->draining, memory_order_relaxed)) {
-        figure_add(&figures->refused_draining, 1);
-        turn_away(c, hub_retry_soon_ms(c->server->hub),
+static bool rejected(struct exchange *x) {
+    struct http_metrics *metrics = x->service->metrics;
+    if (atomic_load_explicit(&x->service->options.shared->draining, memory_order_relaxed)) {
+        metric_add(&metrics->refused_draining, 1);
+        turn_away(x, hub_end_name(HUB_END_DRAIN), hub_retry_soon_ms(x->service->hub),
                   "This node is going down. Try again; another one will answer.");
         return true;
     }
-    if (c->surplus) {
-        figure_add(&figures->refused_full, 1);
+    if (x->surplus) {
+        metric_add(&metrics->refused_full, 1);
         turn_away(
-            c, FULL_RETRY_MS + rng_below(&c->server->rng, 2 * FULL_RETRY_MS),
+            x, "full", FULL_RETRY_MS + rng_below(&x->service->rng, 2 * FULL_RETRY_MS),
             "This node serves as many connections as it may (--max-connections). Try again later.");
         return true;
     }
     return false;
 }
 
-static void attach(struct conn *c, const struct stream_query *q) {
-    struct server *server = c->server;
-    struct buf opening = BUF_INIT;
-    put_stream_head(c, &opening);
-    put_greeting(c, hub_retry_ms(server->hub), &opening);
+static void open_stream(struct exchange *x, const struct answer *head,
+                        const struct stream_query *q) {
+    struct hub *hub = x->service->hub;
     struct hub_topic_name *names = mem_zalloc(q->topics.len * sizeof(*names));
     for (size_t i = 0; i < q->topics.len; i++)
         names[i] = (struct hub_topic_name){q->topics.topics[i].data, q->topics.topics[i].len};
     struct hub_subscription_spec spec = {.topics = names,
                                          .topics_len = q->topics.len,
-                                         .form = q->form,
-                                         .chunked = is_chunked(c),
+                                         .format = q->format,
+                                         .max_event_bytes = q->max_event_bytes,
                                          .ping = q->ping,
                                          .start = q->start,
-                                         .opening = frame_raw(opening.data, opening.len)};
-    buf_fini(&opening);
-    request_free(c->request);
-    c->request = NULL;
-    c->state = CONN_STREAMING;
-    wheel_clear(&c->deadline);
-    c->subscriber = hub_attach(server->hub, &spec, &c->stream, clock_mono_ms());
+                                         .expires_ms = q->expires_ms,
+                                         .opening = frame_opening(hub_retry_ms(hub))};
+    exchange_stream(x, head, &spec);
     free(names);
-    log_debug("stream opened", "fd=%d topics=%zu", c->fd, q->topics.len);
 }
 
-static void accept_stream(struct conn *c, const struct stream_query *q) {
-    if (request_method(c->request) != HTTP_METHOD_HEAD) {
-        attach(c, q);
-        return;
-    }
-    c->close_after = true;
-    put_stream_head(c, &c->out);
-    conn_start_sending(c);
+static void accept_stream(struct exchange *x, const struct stream_query *q) {
+    struct answer head;
+    begin_answer(x, &head);
+    if (x->request->method == HTTP_METHOD_HEAD)
+        exchange_answer(x, &head);
+    else
+        open_stream(x, &head, q);
 }
 
-void sse_get(struct conn *c) {
+void sse_get(struct exchange *x) {
     struct stream_query q;
     struct buf why = BUF_INIT;
-    if (parse_query(c, &q, &why) != RELAY_OK) {
-        respond_problem(c, 400, NULL, why.data);
+    if (parse_query(x, &q, &why) != RELAY_OK) {
+        respond_problem(x, 400, NULL, why.data);
     } else {
-        if (!turned_away(c))
-            accept_stream(c, &q);
+        if (!rejected(x) && access_may_read(x, &q.topics, &q.expires_ms))
+            accept_stream(x, &q);
         topic_list_fini(&q.topics);
     }
     buf_fini(&why);
 }
-
-/* ---- the stream ---- */
-
-static ssize_t send_iov(int fd, struct iovec *iov, int n) {
-    if (n == 1)
-        return send(fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
-    struct msghdr message = {.msg_iov = iov};
-    message.msg_iovlen = (__typeof__(message.msg_iovlen))n;
-    return sendmsg(fd, &message, MSG_NOSIGNAL);
-}
-
-/* The socket is full: wait for it, and expect progress within the write timeout. */
-static void wait_for_socket(struct conn *c) {
-    if (c->progress_ms == 0) {
-        c->progress_ms = clock_mono_ms();
-        conn_set_deadline(c, c->server->options.write_timeout_ms);
-    }
-    conn_poll(c);
-}
-
-/* One write of what is queued. Returns true when the socket took all that was offered. */
-static bool write_some(struct conn *c) {
-    struct iovec iov[FLUSH_IOV];
-    int count = hub_gather(c->subscriber, iov, FLUSH_IOV);
-    size_t offered = 0;
-    for (int i = 0; i < count; i++)
-        offered += iov[i].iov_len;
-    ssize_t n = send_iov(c->fd, iov, count);
-    if (n < 0 && errno == EINTR)
-        return true;
-    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-        conn_end_stream(c, c->state == CONN_FINISHING ? c->end : HUB_END_CLIENT);
-        return false;
-    }
-    if (n > 0) {
-        hub_written(c->subscriber, (size_t)n);
-        if (c->progress_ms != 0)
-            c->progress_ms = clock_mono_ms();
-    }
-    if (n == (ssize_t)offered)
-        return true;
-    wait_for_socket(c);
-    return false;
-}
-
-void sse_flush(struct conn *c) {
-    while (hub_unsent(c->subscriber) > 0)
-        if (!write_some(c))
-            return;
-    if (c->progress_ms != 0) {
-        c->progress_ms = 0;
-        wheel_clear(&c->deadline);
-        conn_poll(c);
-    }
-    if (c->state == CONN_FINISHING)
-        conn_finish_stream(c);
-}
-
-static void on_flush(struct stream *s) {
-    sse_flush(container_of(s, struct conn, stream));
-}
-
-static void on_finish(struct stream *s, enum hub_end why) {
-    struct conn *c = container_of(s, struct conn, stream);
-    c->state = CONN_FINISHING;
-    c->end = (uint8_t)why;
-    if (hub_is_chunked(c->subscriber))
-        hub_push_last(c->subscriber, frame_raw("0\r\n\r\n", 5));
-}
-
-const struct stream_ops conn_stream_ops = {on_flush, on_finish};

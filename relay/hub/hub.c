@@ -12,15 +12,14 @@ enum {
      * system call; the pushes are cheap, the flushes are not. */
     TURN_PUSHES = 65536,
     TURN_FLUSHES = 1024,
-    CLOCK_EVERY = 32, /* flushes between two looks at the clock */
-    RETRY_SOON_MS = 200
+    CLOCK_EVERY = 32 /* flushes between two looks at the clock */
 };
 
-struct hub *hub_new(const struct hub_options *options, struct hub_figures *figures,
+struct hub *hub_new(const struct hub_options *options, struct hub_metrics *metrics,
                     uint64_t now_ms) {
     struct hub *hub = mem_zalloc(sizeof(*hub));
     hub->options = *options;
-    hub->figures = figures;
+    hub->metrics = metrics;
     hub->inbox_tail = &hub->inbox;
     hub->dirty_tail = &hub->dirty;
     wheel_init(&hub->wheel, now_ms);
@@ -32,11 +31,30 @@ struct hub *hub_new(const struct hub_options *options, struct hub_figures *figur
     return hub;
 }
 
+static const struct bus_message *message_of(const struct queue_node *node) {
+    return container_of(node, const struct bus_message, node);
+}
+
+/* When @m was read from Redis; 0: it does not say. */
+static uint64_t received_us(const struct bus_message *m) {
+    return m->kind == BUS_EVENT ? ((const struct bus_event *)m)->received_us : 0;
+}
+
+/* Since when the oldest message waits. One that does not say when it came has come behind the one
+ * before it, whose time stays. */
+static void inbox_note_oldest(struct hub *hub) {
+    uint64_t us = hub->inbox != NULL ? received_us(message_of(hub->inbox)) : 0;
+    if (us != 0 || hub->inbox == NULL)
+        metric_set(&hub->metrics->waiting_since_us, us);
+}
+
 static struct bus_message *inbox_pop(struct hub *hub) {
     struct queue_node *node = hub->inbox;
     hub->inbox = node->next;
     if (hub->inbox == NULL)
         hub->inbox_tail = &hub->inbox;
+    metric_sub(&hub->metrics->waiting, 1);
+    inbox_note_oldest(hub);
     return container_of(node, struct bus_message, node);
 }
 
@@ -60,8 +78,12 @@ void hub_free(struct hub *hub) {
 
 void hub_receive(struct hub *hub, struct bus_message *m) {
     m->node.next = NULL;
+    if (hub->inbox == NULL)
+        metric_set(&hub->metrics->waiting_since_us,
+                   received_us(m) != 0 ? received_us(m) : hub->options.now_us());
     *hub->inbox_tail = &m->node;
     hub->inbox_tail = &m->node.next;
+    metric_add(&hub->metrics->waiting, 1);
 }
 
 bool hub_is_behind(const struct hub *hub) {
@@ -73,37 +95,70 @@ bool hub_is_behind(const struct hub *hub) {
 /* A durable event: in the order of ids, each once. Whoever cannot take it now gets it by a replay.
  */
 static void offer_durable(struct subscriber *s, struct bus_event *e) {
-    if (s->state != SUBSCRIBER_LIVE || (s->has_cursor && id_compare(&e->id, &s->cursor) <= 0))
+    if (s->state != SUBSCRIBER_LIVE || cursor_covers(&s->cursor, &e->id))
         return;
     if (outbox_push(&s->outbox, e, s->hub->options.outbox_limit_bytes) != 0) {
         subscriber_set_state(s, SUBSCRIBER_LAGGING);
         return;
     }
-    s->cursor = e->id;
-    s->has_cursor = true;
+    cursor_advance(&s->cursor, &e->id);
     subscriber_mark_dirty(s);
 }
 
-/* A live event: now or never. One that is lost is told by a reset, and the topic's live events up
- * to that are lost too. */
+/* A live event: now or never, and before relay.live too, which may have to wait for Redis. One that
+ * is lost behind it is told by a reset, and the topic's live events up to that are lost too. */
 static void offer_live(struct subscriber *s, uint32_t which, struct bus_event *e) {
     struct subscription *sub = &s->subscriptions[which];
-    if (!s->announced || s->state == SUBSCRIBER_CLOSING)
+    if (s->state == SUBSCRIBER_CLOSING)
         return;
     if ((sub->reasons & RESET_LIVE) == 0 &&
         outbox_push(&s->outbox, e, s->hub->options.outbox_limit_bytes) == 0) {
         subscriber_mark_dirty(s);
         return;
     }
+    if (!s->announced) /* it was told of no beginning yet */
+        return;
     sub->reasons |= RESET_LIVE;
-    figure_add(&s->hub->figures->dropped, 1);
+    metric_add(&s->hub->metrics->dropped, 1);
     if (s->state == SUBSCRIBER_LIVE)
         subscriber_set_state(s, SUBSCRIBER_LAGGING);
 }
 
-static void offer(struct subscriber *s, uint32_t which, struct bus_event *e) {
-    if (!frame_has_form(e->frame, s->outbox.form))
-        return; /* it left the bus before the form was known there, so a replay is still to come */
+/* What replaces one event for subscribers to whom it is too long: made once for all of a format. */
+struct replacements {
+    struct bus_event *of[FRAME_FORMATS];
+};
+
+static struct bus_event *make_replacement(const struct bus_event *e, size_t bytes) {
+    struct buf id = BUF_INIT;
+    if (e->durable)
+        id_format(&id, &e->id);
+    struct bus_event *notice =
+        bus_event_new(frame_large(e->topic, e->topic_len, id.data, bytes), NULL, 0, 0);
+    notice->durable = e->durable;
+    notice->id = e->id;
+    buf_fini(&id);
+    return notice;
+}
+
+/* @e, or what @s gets in its place. */
+static struct bus_event *fit(const struct subscriber *s, struct bus_event *e,
+                             struct replacements *r) {
+    size_t bytes = frame_slice(e->frame, s->outbox.format, FRAMING_NONE).len;
+    if (bytes <= s->max_event_bytes)
+        return e;
+    if (r->of[s->outbox.format] == NULL)
+        r->of[s->outbox.format] = make_replacement(e, bytes);
+    return r->of[s->outbox.format];
+}
+
+static void offer(struct subscriber *s, uint32_t which, struct bus_event *e,
+                  struct replacements *r) {
+    if (!frame_has_format(e->frame, s->outbox.format))
+        return; /* it left the bus before the format was known there, so a replay is still to come
+                 */
+    if (s->max_event_bytes > 0)
+        e = fit(s, e, r);
     if (e->durable)
         offer_durable(s, e);
     else
@@ -116,9 +171,20 @@ static size_t on_event(struct hub *hub, struct bus_event *e) {
     if (t == NULL)
         return 0;
     hub->unflushed_bytes += frame_size(e->frame);
+    struct replacements replacements = {{NULL}};
     for (uint32_t i = 0; i < t->len; i++)
-        offer(t->slots[i].subscriber, t->slots[i].which, e);
+        offer(t->slots[i].subscriber, t->slots[i].which, e, &replacements);
+    for (unsigned format = 0; format < FRAME_FORMATS; format++)
+        if (replacements.of[format] != NULL)
+            bus_event_unref(replacements.of[format]);
     return t->len;
+}
+
+/* Whether the event that was missed concerns @s: one that is not live yet may have passed it too,
+ * with the first steps of its replay. */
+static bool has_passed(const struct subscriber *s, const struct bus_gap *m) {
+    return s->start == NULL && cursor_is_set(&m->missed) &&
+           cursor_covers(&s->cursor, &m->missed.at);
 }
 
 /* Every subscriber of the topic, on all its topics, has to go through a replay before it gets
@@ -129,13 +195,23 @@ static size_t on_gap(struct hub *hub, const struct bus_gap *m) {
         return 0;
     for (uint32_t i = 0; i < t->len; i++) {
         struct subscriber *s = t->slots[i].subscriber;
-        if (s->announced)
-            s->subscriptions[t->slots[i].which].reasons |= (unsigned char)m->reasons;
+        unsigned reasons = s->announced ? m->reasons : 0;
+        if (has_passed(s, m))
+            reasons |= RESET_TRIMMED;
+        s->subscriptions[t->slots[i].which].reasons |= (unsigned char)reasons;
         if (s->state == SUBSCRIBER_LIVE)
             subscriber_set_state(s, SUBSCRIBER_LAGGING);
         replay_want(s);
     }
     return t->len;
+}
+
+void hub_count(struct hub *hub, struct bus_count *c) {
+    const struct hub_topic *t = topic_find(hub, c->topic, c->topic_len);
+    c->subscribers += t != NULL ? t->len : 0;
+    c->base.request.kind = BUS_COUNTED;
+    c->base.request.worker = hub->options.worker;
+    hub->options.send(hub->options.send_ctx, &c->base.request);
 }
 
 /* Returns how many subscribers were looked at. */
@@ -152,7 +228,8 @@ static size_t handle(struct hub *hub, struct bus_message *m) {
         touched = replay_answered(hub, (struct bus_replayed *)m);
         break;
     case BUS_PUBLISHED:
-        assert(false && "the worker answers publishes itself");
+    case BUS_COUNT:
+        assert(false && "the worker answers these itself");
     }
     message_free(m);
     return touched;
@@ -179,6 +256,7 @@ static bool may_push(const struct hub *hub) {
 }
 
 bool hub_turn(struct hub *hub) {
+    owner_check(&hub->owner);
     size_t touched = 0;
     while (hub->inbox != NULL && touched < TURN_PUSHES && may_push(hub))
         touched += 1 + handle(hub, inbox_pop(hub));
@@ -194,6 +272,7 @@ static void on_deadline(struct wheel_entry *e, uint64_t now_ms, void *ctx) {
 }
 
 void hub_tick(struct hub *hub, uint64_t now_ms) {
+    owner_check(&hub->owner);
     hub->now_us = hub->options.now_us();
     wheel_advance(&hub->wheel, now_ms, on_deadline, NULL);
 }
@@ -209,12 +288,4 @@ void hub_drain(struct hub *hub, uint64_t now_ms, uint64_t window_ms) {
         for (uint32_t i = 0; i < t->len; i++)
             if (t->slots[i].which == 0) /* each subscriber once */
                 drain_one(hub, t->slots[i].subscriber, now_ms, window_ms);
-}
-
-uint64_t hub_retry_ms(struct hub *hub) {
-    return rng_jitter(&hub->rng, hub->options.retry_ms, 50);
-}
-
-uint64_t hub_retry_soon_ms(struct hub *hub) {
-    return RETRY_SOON_MS + rng_below(&hub->rng, hub->options.retry_ms);
 }

@@ -22,7 +22,7 @@
 #include <sys/uio.h>
 
 #include "relay/bus/message.h"
-#include "relay/hub/figures.h"
+#include "relay/hub/hub_metrics.h"
 #include "relay/hub/stream.h"
 
 struct hub;
@@ -39,8 +39,8 @@ struct hub_options {
     void *send_ctx;
 };
 
-/* Never NULL. @figures must outlive the hub. */
-struct hub *hub_new(const struct hub_options *options, struct hub_figures *figures,
+/* Never NULL. @metrics must outlive the hub. */
+struct hub *hub_new(const struct hub_options *options, struct hub_metrics *metrics,
                     uint64_t now_ms);
 
 /* There must be no subscriber left. */
@@ -55,10 +55,12 @@ struct hub_topic_name {
 struct hub_subscription_spec {
     const struct hub_topic_name *topics; /* at least one, no two equal */
     size_t topics_len;
-    enum frame_form form;
-    bool chunked;
-    bool ping; /* heartbeats are `relay.ping` events */
+    enum frame_format format;
+    enum frame_framing framing; /* of the frames in the outbox; the hub passes it on */
+    uint32_t max_event_bytes;   /* a longer block is replaced by relay.large; 0: none is too long */
+    bool ping;                  /* heartbeats are `relay.ping` events */
     struct cursor_request start;
+    uint64_t expires_ms;   /* by the clock of hub_attach(): the stream ends then; 0: never */
     struct frame *opening; /* the first bytes: taken over */
 };
 
@@ -75,13 +77,12 @@ void hub_detach(struct subscriber *s);
 int hub_gather(const struct subscriber *s, struct iovec *iov, int max);
 void hub_written(struct subscriber *s, size_t bytes);
 size_t hub_unsent(const struct subscriber *s);
-bool hub_is_chunked(const struct subscriber *s);
-
-/* Queue the last bytes of a stream that finish() was called for (its final chunk): taken over. */
-void hub_push_last(struct subscriber *s, struct frame *f);
 
 /* Take a message of the bus (not PUBLISHED) over; it is handled by hub_turn(). */
 void hub_receive(struct hub *hub, struct bus_message *m);
+
+/* Add the subscribers of its topic to @c, and send it back to the bus. Takes it over. */
+void hub_count(struct hub *hub, struct bus_count *c);
 
 /* True while messages were received that hub_turn() has not handled: then take no more from the
  * queue, so that its bound holds. */

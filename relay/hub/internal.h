@@ -1,9 +1,11 @@
-/* What hub.c, topics.c, replay.c and subscriber.c share; nobody else includes this. */
+/* What the hub's files share; nobody else includes this. They know one another downwards only:
+ * hub.c, subscriber_life.c, catch_up.c, subscriber.c, hub_topics.c. */
 #ifndef RELAY_HUB_INTERNAL_H
 #define RELAY_HUB_INTERNAL_H
 
 #include <uthash.h>
 
+#include "relay/base/owner.h"
 #include "relay/base/rng.h"
 #include "relay/base/siphash.h"
 #include "relay/base/wheel.h"
@@ -35,7 +37,7 @@ struct subscriber {
     uint64_t heartbeat_due_ms;
     uint64_t end_ms;              /* 0: none */
     struct replay *replay;        /* under way or waiting for its turn; NULL: none */
-    struct event_id cursor;       /* the last durable event queued, or where the stream began */
+    struct cursor cursor;         /* the last durable event queued, or where the stream began */
     struct cursor_request *start; /* what the client asked for, until the first answer */
     uint64_t replayed;            /* events of replays since it was last live */
     uint8_t state;                /* enum subscriber_state */
@@ -43,8 +45,9 @@ struct subscriber {
     bool ping;
     bool written;   /* an event since the last heartbeat: then the next one is not needed */
     bool announced; /* relay.live was sent */
-    bool has_cursor;
-    bool put_off; /* its step could not be answered in time: it takes the other lane */
+    bool deferred;  /* its step could not be answered in time: it takes the other lane */
+    bool blocked;   /* its last step was refused: Redis does not allow one of its topics */
+    uint32_t max_event_bytes; /* 0: none is too long */
     uint32_t subscriptions_len;
     struct subscription subscriptions[];
 };
@@ -73,7 +76,7 @@ struct hub_slot {
 
 struct hub_topic {
     UT_hash_handle hh;
-    unsigned forms_requested; /* bit set of enum frame_form */
+    unsigned formats_requested; /* bit set of enum frame_format */
     struct hub_slot *slots;
     uint32_t len, cap;
     size_t name_len;
@@ -81,12 +84,13 @@ struct hub_topic {
 };
 
 struct hub {
+    struct owner owner; /* the worker's thread */
     struct hub_options options;
-    struct hub_figures *figures;
+    struct hub_metrics *metrics;
     struct hub_topic *topics;
     struct siphash_key topics_key; /* clients choose the names */
     struct replay *replays;        /* sent to the bus, by token */
-    struct replay_lane lanes[2];   /* the other one for those that were put off */
+    struct replay_lane lanes[2];   /* the other one for those that were deferred */
     uint64_t next_token;
     struct queue_node *inbox; /* messages received and not handled, oldest first */
     struct queue_node **inbox_tail;
@@ -102,13 +106,13 @@ struct hub {
     uint64_t drain_end_ms;
 };
 
-/* topics.c */
+/* hub_topics.c */
 struct hub_topic *topic_find(struct hub *hub, const char *name, size_t len);
 void topic_join(struct hub *hub, const struct hub_topic_name *name, struct subscriber *s,
                 uint32_t which);
 void topic_leave(struct hub *hub, struct subscription *sub);
 
-/* replay.c */
+/* catch_up.c */
 void replay_init(struct hub *hub);
 bool replay_is_idle(const struct hub *hub);
 void replay_want(
@@ -122,8 +126,11 @@ void subscriber_clear_dirty(struct subscriber *s); /* nothing happens when it is
 void subscriber_push(struct subscriber *s, struct bus_event *e);
 void subscriber_take_frame(struct subscriber *s, struct frame *f);
 void subscriber_set_state(struct subscriber *s, enum subscriber_state state);
+void subscriber_set_blocked(struct subscriber *s, bool blocked);
 void subscriber_announce_live(struct subscriber *s);
-void subscriber_announce_resets(struct subscriber *s, const struct event_id *at);
+void subscriber_announce_resets(struct subscriber *s, const struct cursor *at);
+
+/* subscriber_life.c */
 void subscriber_deadline(struct subscriber *s, uint64_t now_ms);
 void subscriber_end_at(struct subscriber *s, uint64_t end_ms, enum hub_end why);
 

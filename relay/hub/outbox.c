@@ -10,12 +10,12 @@
 
 enum { OUTBOX_KEEP = 16 }; /* an empty outbox gives back a ring that is larger */
 
-void outbox_init(struct outbox *o, enum frame_form form, bool chunked) {
+void outbox_init(struct outbox *o, enum frame_format format, enum frame_framing framing) {
     memset(o, 0, sizeof(*o));
     o->ring = o->first;
     o->cap = OUTBOX_INLINE;
-    o->form = (uint8_t)form;
-    o->chunked = chunked;
+    o->format = (uint8_t)format;
+    o->framing = (uint8_t)framing;
 }
 
 static struct bus_event *at(const struct outbox *o, uint32_t i) {
@@ -23,7 +23,7 @@ static struct bus_event *at(const struct outbox *o, uint32_t i) {
 }
 
 static struct frame_slice slice_of(const struct outbox *o, const struct bus_event *e) {
-    return frame_slice(e->frame, o->form, o->chunked);
+    return frame_slice(e->frame, o->format, o->framing);
 }
 
 static void free_ring(struct outbox *o) {

@@ -1,7 +1,7 @@
 /* The frames that one subscriber has still to be sent, bounded in bytes.
  *
- * Holds references to shared frames, never copies. All frames leave in one form, with or without
- * chunks, chosen at the start. Embedded; one thread; knows no socket: whoever writes gathers and
+ * Holds references to shared frames, never copies. All frames leave in one format and framing,
+ * chosen at the start. Embedded; one thread; knows no socket: whoever writes gathers and
  * then says how much was written. */
 #ifndef RELAY_HUB_OUTBOX_H
 #define RELAY_HUB_OUTBOX_H
@@ -22,12 +22,12 @@ struct outbox {
     uint32_t cap;            /* a power of two */
     uint32_t sent;           /* bytes of the oldest that have left already */
     size_t bytes;            /* still to be sent */
-    uint8_t form;            /* enum frame_form */
-    bool chunked;
+    uint8_t format;          /* enum frame_format */
+    uint8_t framing;         /* enum frame_framing: the stream's choice, passed on */
     struct bus_event *first[OUTBOX_INLINE];
 };
 
-void outbox_init(struct outbox *o, enum frame_form form, bool chunked);
+void outbox_init(struct outbox *o, enum frame_format format, enum frame_framing framing);
 
 /* Drop what is queued and free the memory. */
 void outbox_fini(struct outbox *o);

@@ -119,6 +119,10 @@ size_t redis_client_unsent_bytes(const struct redis_client *c) {
     return c->conn == NULL ? 0 : redis_conn_unsent_bytes(c->conn);
 }
 
+uint64_t redis_client_waiting_ms(const struct redis_client *c) {
+    return c->conn == NULL ? 0 : redis_conn_waiting_ms(c->conn);
+}
+
 size_t redis_client_pending(const struct redis_client *c) {
     return c->conn == NULL ? 0 : redis_conn_pending(c->conn);
 }

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 
 #include "relay/base/rng.h"
-#include "relay/redis/conn.h"
+#include "relay/redis/connection.h"
 
 enum redis_client_state {
     REDIS_CLIENT_CONNECTING,
@@ -62,7 +62,8 @@ int redis_client_commands(struct redis_client *c, const char *bytes, size_t len,
 int redis_client_subscription_command(struct redis_client *c, int argc, const char **argv,
                                       const size_t *argv_len, redis_reply_cb cb, void *arg);
 
-/* As redis_conn_unsent_bytes() and redis_conn_pending(); 0 without a connection. */
+/* As redis_conn_unsent_bytes(), _waiting_ms() and _pending(); 0 without a connection. */
+uint64_t redis_client_waiting_ms(const struct redis_client *c);
 size_t redis_client_unsent_bytes(const struct redis_client *c);
 size_t redis_client_pending(const struct redis_client *c);
 

@@ -52,7 +52,9 @@ static const char *decode(struct span s, char **out) {
             int low = high < 0 ? -1 : hex_digit(s.at[i + 2]);
             if (low < 0 || (high == 0 && low == 0)) {
                 free(text);
-                return "has a % that two hexadecimal digits (other than 00) do not follow";
+                return "has a % that two hexadecimal digits (other than 00) do not follow: a % "
+                       "itself is "
+                       "written %25";
             }
             c = (char)(high * 16 + low);
             i += 2;
@@ -173,15 +175,35 @@ static bool skip_prefix(struct span *s, const char *prefix) {
     return true;
 }
 
+/* A raw / or ? in a password ends the address in front of its @, and what is left of it is named
+ * for what it is not. */
+static const char *hint(struct span s, const char *why) {
+    bool ends = false;
+    for (size_t i = 0; i < s.len; i++) {
+        ends = ends || s.at[i] == '/' || s.at[i] == '?';
+        if (ends && s.at[i] == '@')
+            return "has an @ behind a / or ?, as when a password holds one of these: write them "
+                   "percent-encoded, / as %2F, ? as %3F, @ as %40, : as %3A, # as %23, % as %25";
+    }
+    return why;
+}
+
+static const char *read_server(struct span s, struct redis_url *out) {
+    struct span all = s, query = {NULL, 0};
+    cut(&s, '?', &query);
+    const char *why = read_address(s, out);
+    if (why == NULL)
+        why = read_query(query, out);
+    return why == NULL ? NULL : hint(all, why);
+}
+
 static const char *read_url(struct span s, struct redis_url *out) {
-    static const char *const unix_schemes[] = {"unix://", "redis+unix://", "unix:"};
+    static const char *const unix_schemes[] = {"unix://", "redis+unix://", "valkey+unix://",
+                                               "unix:"};
     struct span query = {NULL, 0};
     const char *why;
-    if (skip_prefix(&s, "redis://")) {
-        cut(&s, '?', &query);
-        why = read_address(s, out);
-        return why == NULL ? read_query(query, out) : why;
-    }
+    if (skip_prefix(&s, "redis://") || skip_prefix(&s, "valkey://"))
+        return read_server(s, out);
     for (size_t i = 0; i < sizeof(unix_schemes) / sizeof(unix_schemes[0]); i++) {
         if (!skip_prefix(&s, unix_schemes[i]))
             continue;
@@ -189,11 +211,11 @@ static const char *read_url(struct span s, struct redis_url *out) {
         why = read_path(s, out);
         return why == NULL ? read_query(query, out) : why;
     }
-    if (skip_prefix(&s, "rediss://"))
-        return "asks for TLS (rediss://), which is not supported yet";
-    if (skip_prefix(&s, "redis-sentinel://"))
-        return "asks for Sentinel, which is not supported yet";
-    return "does not begin with redis:// or unix:";
+    if (skip_prefix(&s, "rediss://") || skip_prefix(&s, "valkeys://"))
+        return "asks for TLS, which is not supported yet: use redis://";
+    if (skip_prefix(&s, "redis-sentinel://") || skip_prefix(&s, "redis+sentinel://"))
+        return "asks for Sentinel, which is not supported yet: name the master with redis://";
+    return "does not begin with redis://, valkey:// or unix:";
 }
 
 int redis_url_parse(const char *text, struct redis_url *out, const char **why) {
@@ -215,6 +237,14 @@ void redis_url_fini(struct redis_url *url) {
     free(url->user);
     free(url->password);
     *url = (struct redis_url){.host = NULL};
+}
+
+bool redis_url_is_password_refused(const char *words) {
+    static const char *const refusals[] = {"NOAUTH", "WRONGPASS", "AUTH was refused"};
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+        if (strstr(words, refusals[i]) != NULL)
+            return true;
+    return false;
 }
 
 void redis_url_describe(const struct redis_url *url, struct buf *out) {

@@ -110,6 +110,7 @@ static int decode_json(struct field json, struct envelope *e, const char **why) 
     if ((*why = read_name(json_object_get(root, "event"), &e->event)) != NULL ||
         (*why = read_data(json_object_get(root, "data"), &e->event)) != NULL ||
         (*why = read_retry(json_object_get(root, "retry"), &e->event)) != NULL) {
+        e->deleted = e->durable && json_is_true(json_object_get(root, "deleted"));
         json_decref(root);
         return RELAY_EINVAL;
     }
@@ -132,6 +133,7 @@ static int decode_event(struct field json, struct envelope *e, const char **why)
     if (*why == NULL)
         return RELAY_OK;
     free(e->text);
+    e->text = NULL;
     return RELAY_EINVAL;
 }
 
@@ -145,12 +147,12 @@ static int decode_object(struct field json, struct envelope *e, const char **why
 
 static int decode_enveloped(const char *message, size_t len, struct envelope *e, const char **why) {
     struct field rest = {message + MAGIC_LEN, len - MAGIC_LEN};
+    if ((*why = read_ids(&rest, e)) != NULL)
+        return RELAY_EINVAL;
     if (len > MESSAGE_MAX_BYTES) {
         *why = "the envelope is too long";
         return RELAY_EINVAL;
     }
-    if ((*why = read_ids(&rest, e)) != NULL)
-        return RELAY_EINVAL;
     return decode_object(rest, e, why);
 }
 
@@ -170,8 +172,11 @@ int envelope_decode(const char *message, size_t len, struct envelope *out, const
     bool enveloped = len >= MAGIC_LEN && memcmp(message, magic, MAGIC_LEN) == 0;
     int rc =
         enveloped ? decode_enveloped(message, len, &e, why) : decode_raw(message, len, &e, why);
-    if (rc == RELAY_OK)
-        *out = e;
+    if (rc != RELAY_OK) {
+        e.event = (struct event){.name = NULL};
+        e.owned = e.text = NULL;
+    }
+    *out = e;
     return rc;
 }
 

@@ -25,10 +25,21 @@ struct event {
     uint32_t retry_ms; /* 0: none */
 };
 
+/* Several clients read lines or blocks of at most so many bytes, and stop for ever at a longer one
+ * (Go's bufio.Scanner): publishing one is warned of. */
+enum { EVENT_LARGE_BYTES = 64 * 1024 };
+
+/* Whether its block in a stream, with an id and the names of the fields, may be longer. */
+static inline bool event_is_large(const struct event *e) {
+    enum { FIELDS_BYTES = 128 };
+    return e->name_len + e->data_len + FIELDS_BYTES > EVENT_LARGE_BYTES;
+}
+
 /* A decoded message. */
 struct envelope {
     struct event event; /* points into the message (raw) or into @owned */
     bool durable;       /* id and prev are set */
+    bool deleted;       /* the topic's log was deleted: it is no event (RELAY_EINVAL) */
     const char *id; /* the texts as they came, borrowed from the message; checked by id_parse() */
     size_t id_len;
     const char *prev; /* an id, or "0" for the first of a topic */
@@ -41,14 +52,16 @@ struct envelope {
  * envelope has exactly one space between its fields. Its json must be an object in which data is a
  * string, event (optional) a string that event_name_check() accepts, retry (optional) an integer
  * that retry_check() accepts; null counts as absent; unknown members are ignored, so that
- * publishers may be newer than relays; a member that stands there twice is refused. id and prev are
+ * publishers may be newer than relays; a member that is there twice is refused. id and prev are
  * both `-` or both ids (prev may be `0`), and prev is before id. Embedded NUL (\u0000) in data is
  * passed on as it is. A message over MESSAGE_MAX_BYTES, or data over DATA_MAX_BYTES, is refused.
  *
  * Returns RELAY_OK (the caller ends with envelope_fini(); @message must live until then), or
- *   RELAY_EINVAL  and *@why (static storage) says what is wrong, as a sentence for the log;
- *                 nothing to free
- *   RELAY_ENOMEM */
+ *   RELAY_EINVAL  and *@why (static storage) says what is wrong, as a sentence for the log
+ *   RELAY_ENOMEM
+ * and then there is no event and nothing to free, but durable, id and prev are set where they could
+ * be read: such an event was published, and stands in its topic's log; or `deleted` says that it
+ * never was one (delete.lua). */
 int envelope_decode(const char *message, size_t len, struct envelope *out, const char **why);
 
 /* Read the json of an envelope alone, as the log holds it: sets @out->event. As envelope_decode().

@@ -99,3 +99,13 @@ int id_compare(const struct event_id *a, const struct event_id *b) {
         order = compare(a->ms, b->ms);
     return order != 0 ? order : compare(a->seq, b->seq);
 }
+
+struct event_id id_before(struct event_id id) {
+    if (id.seq > 0) {
+        id.seq--;
+    } else {
+        id.ms--;
+        id.seq = UINT64_MAX >> 1; /* XRANGE takes no more than 63 bits */
+    }
+    return id;
+}

@@ -29,4 +29,7 @@ void id_format(struct buf *out, const struct event_id *id);
  * birth. */
 int id_compare(const struct event_id *a, const struct event_id *b);
 
+/* The greatest id below @id that a log can hold. */
+struct event_id id_before(struct event_id id);
+
 #endif

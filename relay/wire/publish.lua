@@ -1,9 +1,12 @@
--- Publishes durable events, or with no topics only looks after the domain's clock; see publish.h.
+-- Publishes durable events, or with no topics only looks after the domain's clock; see publish_script.h.
 --
 -- KEYS  clock, then log and last of each topic, then once where there is an idempotency key
 -- ARGV  birth, run, memory ms, time to live ms, history, the event's JSON, the key's time to live
 --       ms or '', then the channel of each topic; where the event's JSON is '', then many events:
 --       of each the number of its topic, from 1, and its JSON
+--
+-- run is the run_id of the server (INFO server), as the caller knows it. Where it is not that of the
+-- clock, the script asks the server itself; with '' it always does, for whoever cannot know.
 --
 -- The answer is `<announced> <duplicate> <id> ...`; with no topics the id is the clock's position.
 -- Scripts do not roll back, so whatever may make a call fail is looked at before the first write:
@@ -17,6 +20,58 @@ local call, sub, find = redis.call, string.sub, string.find
 local char, format = string.char, string.format
 local ttl, history, json, key_ttl = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local keys, values = #KEYS, #ARGV
+
+-- Why no relay would deliver the event with this JSON, or nil. Searches for plain text cost least,
+-- and tell the commonest forms: data without escapes, alone or behind a simple name. Else cjson
+-- tells, which takes 0.7 µs for 100 bytes, and 2 for 1,000: so of a longer event only what plain
+-- searches find is looked at, and cjson is asked where that looks odd. What is let through is told
+-- to readers by a reset.
+local refusal = function(json)
+  local find, size = string.find, #json
+  local has_line_end = find(json, '\n', 1, true) or find(json, '\r', 1, true)
+  local _, quote, name = find(json, '^{"data": ?"')
+  if not quote then _, quote, name = find(json, '^{"event": ?"([%w_-]*)", ?"data": ?"') end
+  if quote and find(json, '"', quote + 1, true) == size - 1 and string.byte(json, -1) == 125
+     and size <= 1048576 and not has_line_end and not find(json, '\\', 1, true) and not find(json, '\0', 1, true)
+     and not (name and (name == 'error' or name == 'open' or #name > 128)) then
+    return nil
+  end
+  local is_odd_name = function(name)
+    return #name > 128 or name == 'error' or name == 'open' or find(name, '^relay%.') or find(name, '%c')
+      or find(name, '\194[\128-\159]')
+  end
+  if not find(json, '^{') then return 'its JSON does not begin with {' end
+  if size > 128 and size <= 1048576 and not has_line_end then
+    local _, colon = find(json, '"data":', 1, true)
+    local _, event = find(json, '"event":', 1, true)
+    local name = event and string.match(json, '^ ?"([^"\\]*)"', event + 1)
+    if colon and find(json, '^ ?"', colon + 1) and find(json, '}', -1, true)
+       and not (event and (not name or is_odd_name(name))) and not find(json, '"retry":', 1, true)
+       and not find(json, '\\ud', 1, true) and not find(json, '\\uD', 1, true) then
+      return nil
+    end
+  end
+  if size > 6295552 then return 'its JSON is longer than 6 MiB and 4 KiB' end
+  local ok, event = pcall(cjson.decode, json)
+  if not ok then return 'it is not valid JSON (' .. tostring(event) .. ')' end
+  -- cjson takes line ends within strings. Were one there, its string's first quote would be left.
+  if has_line_end and find(string.gsub(string.gsub(json, '\\.', ''), '"[^"%c]*"', ''), '"', 1, true) then
+    return 'it is not valid JSON: a string holds the end of a line, which is written \\n'
+  end
+  if type(event) ~= 'table' or type(event.data) ~= 'string' then
+    return 'its JSON is not an object whose member data is a string'
+  end
+  if #event.data > 1048576 then return 'its data is longer than 1 MiB' end
+  local name, retry = event.event, event.retry
+  if name ~= nil and name ~= cjson.null and (type(name) ~= 'string' or is_odd_name(name)) then
+    return 'its member event is not a name of up to 128 bytes without control characters, other than error, '
+      .. 'open and those that begin with relay.'
+  end
+  if retry ~= nil and retry ~= cjson.null
+     and (type(retry) ~= 'number' or retry % 1 > 0 or not (retry >= 100 and retry <= 3600000)) then
+    return 'its member retry is not a whole number from 100 to 3600000'
+  end
+end
 local topics = (keys - 2 + keys % 2) / 2
 local events, numbers = topics, nil -- of topics, by their text, where there are many events
 if json == '' and topics > 0 then
@@ -27,12 +82,19 @@ if json == '' and topics > 0 then
     if not numbers[ARGV[6 + topics + 2 * i]] then
       return redis.error_reply('ERR event ' .. i .. ' is of no topic that was named')
     end
+    local why = refusal(ARGV[7 + topics + 2 * i])
+    if why then
+      return redis.error_reply('SSEEVENT no relay would deliver event ' .. i .. ': ' .. why)
+    end
   end
   if events < 1 or events % 1 > 0 then
     return redis.error_reply('ERR no event, or half of one: each is a topic and JSON')
   end
 elseif values ~= 7 + topics then
   return redis.error_reply('ERR there have to be 7 values, and a channel of each topic')
+elseif topics > 0 then
+  local why = refusal(json)
+  if why then return redis.error_reply('SSEEVENT no relay would deliver the event: ' .. why) end
 end
 if (key_ttl == '') == (keys % 2 == 0) then
   return redis.error_reply('ERR there has to be a key where it has a time to live, and only there')
@@ -112,6 +174,18 @@ local ms, seq = birth and ms_text + 0, birth and seq_text + 0
 local head = birth and birth .. '.'
 local news -- what changes in the clock beside ms and seq
 
+-- The caller's word for the server counts where it is the clock's. Else the server itself is asked:
+-- a client that reconnects unseen, as pools do, may still pass the run_id of another one.
+local run = ARGV[2]
+if clock[3] ~= run then
+  local info = redis.pcall('INFO', 'server')
+  if type(info) == 'string' then
+    run = string.match(info, 'run_id:(%w+)') or run
+  elseif run == '' then
+    return redis.error_reply('ERR the value run is empty, and the user has no right to ask the server (+info)')
+  end
+end
+
 -- What each event comes after: the last id of its topic, where it is of this birth, or '0'. There
 -- is mostly one topic, and tables are not cheap.
 local prev, prevs, known = '0', topics > 1 and {}, birth and topics < 2
@@ -136,8 +210,10 @@ if not known then
   end
   if not birth or top_ms > ms or (top_ms == ms and top_seq > seq) then
     -- A clock is born where there is none, or one that is behind its logs and so not theirs. What
-    -- they hold up to from:1 is of another birth.
-    if top_ms < now then top_ms, top_seq = now - 1, 0 end
+    -- they hold up to from:1 is of another birth. That is at the end of this millisecond, since the
+    -- logs of other topics may hold events of it.
+    if top_ms < now then top_ms, top_seq = now, 0 end
+    if top_ms == now then top_seq = top_seq + 999999 end
     if not find(ARGV[1], '^[a-z0-9]+$') or #ARGV[1] > 16 then
       return redis.error_reply('ERR a birth has to be 1 to 16 of a-z and 0-9')
     end
@@ -146,7 +222,7 @@ if not known then
     end
     birth, epoch, memory, ms, seq = ARGV[1], '1', ARGV[3], top_ms, top_seq
     ms_text, seq_text = format('%d', ms), format('%d', seq)
-    news = {'ms', ms_text, 'seq', seq_text, 'birth', birth, 'epoch', epoch, 'run', ARGV[2],
+    news = {'ms', ms_text, 'seq', seq_text, 'birth', birth, 'epoch', epoch, 'run', run,
             'memory', memory, 'from:1', ms_text .. '-' .. seq_text} -- what is sought most is first
     head = birth .. '.'
     for i = 1, topics do before[i] = '0' end
@@ -168,10 +244,28 @@ end
 
 -- Another process of Redis may have lost a tail that clients have seen, and an epoch with it: its
 -- number must not be given again, so it counts the seconds since the birth where they are more.
-if not news and clock[3] ~= ARGV[2] then
-  local born = string.match(call('HGET', clock_key, 'from:1') or '', '^%d+') or now
+-- That also says how old a note is. Those that are older than the memory go, and all but the newest
+-- 255: `noted` says which epoch is the first whose note, and all that follow, are there. Whoever has
+-- no right to do so leaves them to others.
+local old_notes
+if not news and clock[3] ~= run then
+  local born = (string.match(call('HGET', clock_key, 'from:1') or '', '^%d+') or now) + 0
   epoch = format('%d', math.max(epoch + 1, math.floor((now - born) / 1000) + 1))
-  news = {'epoch', epoch, 'run', ARGV[2], 'from:' .. epoch, ms_text .. '-' .. seq_text}
+  news = {'epoch', epoch, 'run', run, 'from:' .. epoch, ms_text .. '-' .. seq_text}
+  local noted, fields = {}, redis.pcall('HKEYS', clock_key)
+  old_notes = {}
+  for i = 1, #fields do
+    local number = tonumber(string.match(fields[i], '^from:(%d+)$'))
+    if number and number > 1 then noted[#noted + 1] = number end
+  end
+  table.sort(noted)
+  local ago = now - born - (tonumber(memory) or 0) - 3600000
+  for i = 1, #noted do
+    if noted[i] * 1000 > ago and #noted - i < 254 then break end
+    old_notes[i] = 'from:' .. format('%d', noted[i])
+    news[8] = noted[i + 1] and format('%d', noted[i + 1]) or epoch
+  end
+  if news[8] then news[7] = 'noted' end
 end
 
 if topics > 0 then
@@ -237,6 +331,7 @@ end
 if news then
   if clock[1] and birth ~= clock[1] then call('DEL', clock_key) end
   call('HSET', clock_key, unpack(news))
+  for i = 1, old_notes and #old_notes or 0 do redis.pcall('HDEL', clock_key, old_notes[i]) end
 end
 if news or ms_text ~= clock[4] then
   call('HSET', clock_key, 'ms', ms_text, 'seq', seq_text)

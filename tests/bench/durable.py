@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """What durable topics cost, and what they spare: `make bench-durable`.
 
-Four figures, each beside what it is measured against: Redis's CPU per publish (INFO commandstats); a replay of a whole log
-beside reading its pages with no relay; the silence and the losses after CLIENT KILL TYPE pubsub; and the
+Five figures, each beside what it is measured against: Redis's CPU per publish (INFO commandstats); a replay of a whole log
+beside reading its pages with no relay; the bytes that
+catching up with many topics takes from Redis beside those that it delivers; the silence and the losses after CLIENT KILL TYPE pubsub; and the
 commands that Redis sees when very many clients reconnect at once to a relay that has just started.
 """
 
@@ -152,6 +153,53 @@ def stall(b, rate, seconds):
             "doubled": len(numbers) - len(set(numbers)), "in_order": numbers == sorted(numbers)}
 
 
+def catch_up(b, count, live):
+    """Bytes from Redis per byte delivered, where one client comes back on 40 topics: events of 100 bytes, one of 200 of 1 MiB,
+    @count of them to begin with, and @live a second while it reads. What Redis sent to the channels is not counted."""
+    rng, number, topics = random.Random(1), 0, [f"many{n}" for n in range(40)]
+
+    def some(n):
+        nonlocal number
+        commands = []
+        for _ in range(n):
+            number += 1
+            data = "x" * (1 << 20) if number % 200 == 0 else DATA
+            commands.append(b.publish_command(rng.choice(topics), 100000, json.dumps({"data": data})))
+        b.redis.pipeline(commands)
+        return sum(len(command[11]) for command in commands)
+
+    def sent():
+        return int(b.redis("INFO", "stats").decode().split("total_net_output_bytes:")[1].split()[0])
+
+    for _ in range(count // 100):
+        some(100)
+    b.start_relay()
+    time.sleep(0.5)
+    before, announced, delivered, ended = sent(), 0, [], threading.Event()
+    s = b.stream(f"topics={','.join(topics)}&since=1h")
+
+    def receive():
+        seen, looked = bytearray(), 0
+        while seen.find(b"event: relay.live", looked) < 0:  # events go on behind it
+            looked = max(0, len(seen) - 20)
+            seen += s.recv(1 << 20)
+        delivered.append(len(seen))
+        ended.set()
+
+    reader = threading.Thread(target=receive)
+    reader.start()
+    start = time.monotonic()
+    while not ended.wait(0.02) and time.monotonic() - start < 120:
+        announced += some(max(1, int(live * 0.02)))
+    seconds = time.monotonic() - start
+    if not ended.is_set():
+        raise SystemExit(f"a reader of {len(topics)} topics did not come to the present within {seconds:.0f} s")
+    reader.join()
+    s.close()
+    return {"topics": len(topics), "live": live, "seconds": seconds, "delivered_bytes": delivered[0],
+            "read_bytes": sent() - before - announced, "ratio": (sent() - before - announced) / delivered[0]}
+
+
 def storm(b, clients):
     """Commands that Redis runs when @clients reconnect within the last 1,000 events to a relay that has just started."""
     b.pipelined(b.publish_command("storm", history=5000), 5000)
@@ -198,12 +246,15 @@ def main():
         b = Bench(options.build.resolve(), directory)
         try:
             figures = {"publish_us": publish_cost(b, 200000 // share), "replay": replay(b, 100000 // share, 5),
-                       "kill": stall(b, 3000, 6), "storm": storm(b, 10000 // share)}
+                       "catch_up": catch_up(b, 20000 // share, 300), "kill": stall(b, 3000, 6), "storm": storm(b, 10000 // share)}
         finally:
             b.stop()
     us, r, k, s = figures["publish_us"], figures["replay"], figures["kill"], figures["storm"]
+    c = figures["catch_up"]
     print(f"Redis CPU per durable publish {us['evalsha']:.1f} µs; bare XADD {us['xadd']:.1f}, bare PUBLISH {us['publish']:.2f}")
     print(f"Replay of {r['events']:,} events {r['relay_s']:.3f} s; their pages without a relay {r['pages_s']:.3f} s; ratio {r['ratio']:.2f}")
+    print(f"Catching up on {c['topics']} topics at {c['live']} events/s, 1 MiB among 100 bytes: {c['seconds']:.1f} s, "
+          f"{c['read_bytes'] / 1e6:.0f} MB from Redis for {c['delivered_bytes'] / 1e6:.0f}; ratio {c['ratio']:.2f}")
     print(f"Subscription killed at {k['rate']:,} events/s: longest silence {k['longest_silence_s']:.3f} s, {k['missing']} missing, "
           f"{k['doubled']} doubled, {'in order' if k['in_order'] else 'OUT OF ORDER'}")
     print(f"{s['clients']:,} clients reconnect at once: {s['seconds']:.1f} s, Redis ran {s['redis_commands']}")

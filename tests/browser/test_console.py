@@ -6,9 +6,13 @@ import urllib.parse
 
 import pytest
 
+import jose
 import png
 from harness import wait_until
+from settings import ROOT
 from webdriver import BACKSPACE, CONTROL, DOWN, ENTER
+
+README = (ROOT / "README.md").read_text()
 
 MARKUP = "<img src=x onerror=\"window.pwned = true\"><script>window.pwned = true</script>"
 HOSTILE = "it's a \"$HOME\" `id` \\ $(id) & topic;#?%+é 猫"
@@ -553,3 +557,64 @@ def test_dark_and_light(browser, relay):
     browser.colour_scheme("dark")
     dark = png.brightness(browser.screenshot())
     assert light > 200 and dark < 60
+
+
+# ---- tokens ----
+
+
+def test_a_token_opens_what_needs_one(browser, start_relay, tmp_path):
+    """Without it the page says why there is no stream; with it streams open and events go out; and it stands nowhere else."""
+    secret = jose.Secret(tmp_path)
+    relay = start_relay("--token-secret-file", secret.path, "--public", "open")
+    browser.open(f"{relay.url}/?topics=orders")
+    browser.wait("return document.getElementById('notice').textContent.includes('needs a token')")
+    browser.open(f"{relay.url}/?topics=open")
+    wait_state(browser, "live")
+    browser.open(f"{relay.url}/?topics=orders")
+    browser.wait("return document.getElementById('notice').textContent.includes('needs a token')")
+    reader = jose.token(secret, subscribe=["orders"])
+    browser.type("#token", reader + ENTER)
+    wait_state(browser, "live")
+    browser.fill("#publish-data", "by token")
+    browser.click("#publish-send")
+    browser.wait("return document.getElementById('answer').textContent.startsWith('403: ')")
+    writer = jose.token(secret, subscribe=["orders"], publish=["orders"])
+    browser.fill("#token", writer)
+    browser.type("#token", ENTER)
+    wait_state(browser, "live")
+    browser.click("#publish-send")
+    wait_row(browser, data="by token", topic="orders")
+    for part in (reader, writer):
+        assert part not in browser.script("return location.href + document.body.innerText + JSON.stringify({...localStorage, ...sessionStorage})")
+    assert "$TOKEN" in browser.text("#curl")
+    expired = jose.token(secret, subscribe=["orders"], ttl=-100)
+    browser.fill("#token", expired)
+    browser.type("#token", ENTER)
+    browser.wait("return document.getElementById('notice').textContent.includes('expired')")
+
+
+def test_the_readme_page_comes_back_with_a_new_token(browser, start_relay, tmp_path):
+    """A stream that ends with its token goes on with the next one, as the README has it."""
+    secret = jose.Secret(tmp_path)
+    relay = start_relay("--token-secret-file", secret.path)
+    first, second = (jose.token(secret, subscribe=["users.7.inbox"], publish=["users.7.inbox"], ttl=ttl) for ttl in (-27, 600))
+    section = README.partition("## Or by token")[2]
+    snippet = section.partition("```js\n")[2].partition("```")[0]
+    assert "function open(token)" in snippet and "/my-application/token" in snippet
+    browser.open(f"{relay.url}/healthz")
+    browser.script("""
+        const asked = [];
+        window.asked = asked;
+        window.fetch = async (url) => { asked.push(url); return new Response(arguments[1]); };
+        const seen = [];
+        window.seen = seen;
+        console.log = (text) => seen.push(text);
+        (new Function(arguments[0] + '; return open'))()(arguments[2]);
+    """, snippet, second, first)
+    browser.wait("return window.asked.length === 1 && window.asked[0] === '/my-application/token'", seconds=90)
+
+    def arrived():
+        relay.post("/sse?topic=users.7.inbox", b"again", [("Authorization", f"Bearer {second}")])
+        return "again" in browser.script("return window.seen")
+
+    wait_until(arrived, "an event with the second token")

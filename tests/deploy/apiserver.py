@@ -23,7 +23,9 @@ import urllib.request
 
 import yaml
 
-import test_kubernetes as kubernetes
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))  # as conftest.py does for pytest
+
+import test_kubernetes as kubernetes  # noqa: E402
 
 TOOLS = kubernetes.TOOLS
 TOKEN = "manual"  # of servers that live for a minute on loopback

@@ -61,9 +61,10 @@ class Deployment:
 
     def __init__(self):
         self.project = f"sse-relay-test-{os.getpid()}"
-        self.http, self.https, self.prometheus = (harness.free_port() for _ in range(3))
-        own = {"HTTP_PORT": self.http, "HTTPS_PORT": self.https, "PROMETHEUS_PORT": self.prometheus}
-        own |= {"RELAY_IMAGE": IMAGE, "CERTIFICATE_IMAGE": f"{IMAGE}-certificate", "RELAY_DRAIN": "2s"}
+        self.http, self.https, self.redis, self.prometheus = (harness.free_port() for _ in range(4))
+        own = {"HTTP_PORT": self.http, "HTTPS_PORT": self.https, "REDIS_PORT": self.redis, "PROMETHEUS_PORT": self.prometheus}
+        self.image = f"sse-relay:{self.project}"  # which Compose has to build, as for a newcomer
+        own |= {"RELAY_IMAGE": self.image, "CERTIFICATE_IMAGE": f"{IMAGE}-certificate", "RELAY_DRAIN": "2s"}
         own |= {"COMPOSE_PROJECT_NAME": self.project}
         self.env = os.environ | {name: str(value) for name, value in own.items()}
 
@@ -72,7 +73,7 @@ class Deployment:
 
     def up(self, *args):
         """As a person would start it, and until all is well."""
-        return self("up", "--detach", "--wait", *args)
+        return self("--profile", "demo", "up", "--detach", "--wait", *args)
 
     def container(self, service, number=1):
         return f"{self.project}-{service}-{number}"
@@ -92,3 +93,4 @@ class Deployment:
 
     def down(self):
         self("--profile", "*", "down", "--volumes", "--timeout", "20")
+        docker("image", "rm", self.image, check=False)

@@ -10,7 +10,8 @@
 # images that docker-compose.yml takes by variables, which DIR/env sets. Grafana is in no Debian and so not there.
 set -eu
 
-MIRROR=${MIRROR:-http://deb.debian.org/debian}
+# Where this machine's own packages come from, unless MIRROR says.
+MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | sort | grep -v security | head -n 1)}
 SUITE=trixie
 PATH=$PATH:/usr/sbin
 command=${1-}

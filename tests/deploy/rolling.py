@@ -22,7 +22,7 @@ import heapq
 import math
 import random
 
-RETRY_SOON = 0.2  # seconds: RETRY_SOON_MS of relay/hub/hub.c
+RETRY_SOON = 0.2  # seconds: RETRY_SOON_MS of relay/hub/subscriber_life.c
 
 
 @dataclasses.dataclass(frozen=True)

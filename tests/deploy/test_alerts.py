@@ -1,5 +1,5 @@
-"""The alerts and the runbook of deploy/observability: promtool's word, a scenario for each alert, a page for each alert,
-and no name of a metric that a relay does not have."""
+"""The alerts and the runbook of deploy/observability: promtool's word, a scenario for each alert, a page for each alert
+and a link to it. No name of a metric that a relay does not have, and no metric that is documented nowhere."""
 
 import re
 import subprocess
@@ -13,6 +13,7 @@ ROOM = ROOT / "deploy/observability"
 RULES, SCENARIOS, CONFIG = (ROOM / "prometheus" / name for name in ("alerts.yml", "alerts.test.yml", "prometheus.yml"))
 RUNBOOK = ROOM / "runbook.md"
 DASHBOARD = ROOM / "grafana/dashboards/sse-relay.json"
+REFERENCE = ROOT / "relay/admin/README.md"
 ALERTS = re.findall(r"^ +- alert: (\w+)$", RULES.read_text(), re.M)
 
 
@@ -49,6 +50,15 @@ def test_each_alert_has_a_page():
         assert all(f"**{word}**" in page for word in ("Means", "Check", "Do")), page
 
 
+def test_each_alert_links_to_its_page():
+    """`runbook_url` is the section's address, which the command of README.md makes a link of."""
+    command = re.search(r"^sed .* alerts.yml(?= > )", (ROOM / "README.md").read_text(), re.M)[0]
+    linked = subprocess.run(command, shell=True, cwd=RULES.parent, capture_output=True, text=True, check=True).stdout
+    for text, start in ((RULES.read_text(), ""), (linked, "https://git.example.org/sse-relay/blob/main/")):
+        urls = re.findall(r"^ +runbook_url: (\S+)$", text, re.M)
+        assert urls == [f"{start}deploy/observability/runbook.md#{alert.lower()}" for alert in ALERTS]
+
+
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory, redis):
     """What a real relay has."""
@@ -57,7 +67,7 @@ def metrics(tmp_path_factory, redis):
     relay.finish()
 
 
-@pytest.mark.parametrize("file", [RULES, SCENARIOS, DASHBOARD, RUNBOOK, ROOT / "deploy/sysctl/README.md"],
+@pytest.mark.parametrize("file", [RULES, SCENARIOS, DASHBOARD, RUNBOOK, REFERENCE, ROOT / "README.md", ROOT / "deploy/sysctl/README.md"],
                          ids=lambda file: f"{file.parent.name}-{file.name}")
 def test_metrics_exist(file, metrics):
     """Every metric that is named is one of a real relay's, with the labels and the label values that are named."""
@@ -70,3 +80,37 @@ def test_metrics_exist(file, metrics):
             if label not in ("job", "instance", "version"):
                 there = {sample.get(label) for sample_name, sample, _ in metrics.samples if sample_name == name}
                 assert set(values.split("|")) <= there, (name, label, values)
+
+
+def labels_of(metrics, family):
+    """The names of the labels that a family's samples have, in order."""
+    names = {family, f"{family}_bucket"}
+    return sorted({label for name, labels, _ in metrics.samples if name in names for label in labels} - {"le"})
+
+
+def test_each_metric_is_documented(metrics):
+    """The reference has one row for each metric of a real relay, in the order of the names: its labels, its type, its help."""
+    helps = dict(re.findall(r"^# HELP (\w+) (.*)$", metrics.text, re.M))
+    types = dict(re.findall(r"^# TYPE (\w+) (.*)$", metrics.text, re.M))
+    rows = []
+    for name in sorted(helps):
+        labels = ", ".join(labels_of(metrics, name))
+        rows.append(f"| `{name.removeprefix('sse_relay_')}{'{' + labels + '}' if labels else ''}` | {types[name]} | {helps[name]} |")
+    table = re.search(r"^## All metrics$.*?^\|---\|---\|---\|\n(.*?)\n\n", REFERENCE.read_text(), re.M | re.S)[1]
+    assert table.splitlines() == rows
+
+
+def test_each_metric_is_used(metrics):
+    """Each is in the dashboard, in an alert, or among those that move without an alert: one that nobody looks at is not worth its line."""
+    used = "".join(file.read_text() for file in (RULES, DASHBOARD, RUNBOOK))
+    families = re.findall(r"^# TYPE (\w+)", metrics.text, re.M)
+    assert [name for name in families if not re.search(rf"\b{name}(_bucket|_sum|_count)?\b", used)] == []
+
+
+def test_streams_that_wait_are_seen():
+    """What keeps streams waiting without end is in alerts, dashboard and runbook."""
+    for name, files in {"topics_refused": (RULES, DASHBOARD, RUNBOOK), "topics_unreadable": (RULES, DASHBOARD, RUNBOOK),
+                        "redis_unfit": (RULES, DASHBOARD, RUNBOOK),
+                        "subscribers_blocked": (DASHBOARD, RUNBOOK)}.items():
+        for file in files:
+            assert re.search(rf"\bsse_relay_{name}\b", file.read_text()), (file, name)

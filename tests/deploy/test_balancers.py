@@ -41,7 +41,8 @@ def test_the_program_accepts_the_recipe(balancer):
         pytest.skip(f"{balancer.name} has no check of its own; it runs in the tests below")
     code, said = balancer.check()
     assert code == 0, said
-    said = [line for line in said.lower().splitlines() if "no ocsp" not in line]  # of a certificate made for a test
+    # Of a certificate made for a test; and what nginx 1.25 wants to be written in another way, which 1.22 does not know.
+    said = [line for line in said.lower().splitlines() if "no ocsp" not in line and '"listen ... http2" directive' not in line]
     assert not [line for line in said if "warn" in line or "deprecated" in line], said
 
 
@@ -127,7 +128,7 @@ def test_head_and_preflight_pass(balancer, topic):
     asking = [("Origin", FOREIGN), ("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "last-event-id")]
     answer = balancer.fetch("OPTIONS", f"/sse?topic={topic}", asking)
     assert answer.status == 204 and answer.get("access-control-allow-origin") == FOREIGN
-    assert "Last-Event-ID" in answer.get("access-control-allow-headers")
+    assert "last-event-id" in answer.get("access-control-allow-headers").lower()
 
 
 def test_metrics_are_not_for_browsers(balancer):

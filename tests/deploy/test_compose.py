@@ -17,7 +17,7 @@ import pytest
 
 import containers
 from balancers import H2Readers
-from containers import IMAGE, ROOT, Deployment, docker, inspect
+from containers import ROOT, Deployment, docker, inspect
 
 import chaos
 import harness
@@ -34,13 +34,12 @@ from sse import Stream
 def deployment(tmp_path_factory):
     if reason := containers.missing():
         pytest.skip(reason)
-    containers.build()
     one = Deployment()
     one.directory = tmp_path_factory.mktemp("compose")
     began = time.monotonic()
     try:
         one.up()
-        print(f"up and well after {time.monotonic() - began:.1f} s, with the relay's image built before")
+        print(f"up and well after {time.monotonic() - began:.1f} s, the images' building in it")
         one.certificate = types.SimpleNamespace(cert=one.directory / "localhost.crt")
         one("cp", "balancer:/tls/localhost.crt", str(one.certificate.cert))
         one.origin = f"https://localhost:{one.https}"
@@ -66,10 +65,48 @@ def curl(deployment, *args):
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
+def variables():
+    """What docker-compose.yml takes from the environment, with its defaults."""
+    found = re.findall(r"(?<!\$)\$\{([A-Z_]+):-([^}]*)\}", (ROOT / "docker-compose.yml").read_text())
+    for name, default in found:
+        assert dict(found)[name] == default, f"{name} has two defaults"
+    return {name: default.replace("$$", "$") for name, default in found if name != "NAME"}
+
+
 def test_the_documentation_names_each_variable():
-    taken = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text())) - {"NAME"}
     text = (ROOT / "deploy/containers.md").read_text()
-    assert taken == set(re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", re.search(r"^Variables, (.*?)\n\n", text, re.M | re.S)[1]))
+    assert variables().keys() == set(re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", re.search(r"^Variables, (.*?)\n\n", text, re.M | re.S)[1]))
+
+
+def test_the_example_of_settings_has_the_defaults():
+    text = (ROOT / "deploy/compose/.env.example").read_text()
+    assert not re.search(r"^[^#\n]", text, re.M), "a copy of it must change nothing"
+    assert {name: value.strip("'") for name, value in re.findall(r"^#([A-Z_]+)=(.*)$", text, re.M)} == variables()
+
+
+def test_one_service_builds_an_image():
+    """Two that build under one tag take it from each other, and Compose then replaces what runs."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is missing: `make deps-test` installs it")
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    built = [service["image"] for service in services.values() if "build" in service]
+    assert built and len(set(built)) == len(built), built
+    for name, service in services.items():
+        if service["image"] in built and "build" not in service:
+            assert service["pull_policy"] == "never", f"{name} would ask a registry for an image that is built here"
+
+
+def stop_timeout_needed(said):
+    """What `sse-relay --print-config` says, in seconds: its grace, its drain and 5 s for the last bytes."""
+    return sum(int(said[name].removesuffix("s")) for name in ("drain_grace", "drain")) + 5
+
+
+def test_docker_run_leaves_time_for_the_drain():
+    """`docker run` as the page has it: Docker's own 10 s are less than grace and drain."""
+    told = re.findall(r"^    (docker run .*sse-relay)$", (ROOT / "deploy/containers.md").read_text(), re.M)
+    assert told
+    default = json.loads(harness.run_relay("--print-config").stdout)
+    for line in told:
+        assert int(re.search(r"--stop-timeout (\d+)", line)[1]) >= stop_timeout_needed(default), line
 
 
 def test_a_live_page(deployment, front):
@@ -80,6 +117,42 @@ def test_a_live_page(deployment, front):
     with Stream(front, "/sse?topic=page").wait_live() as stream:
         answer = json.loads(curl(deployment, "-d", "over TLS", f"{deployment.origin}/sse?topic=page"))
         assert stream.wait_data("over TLS").id == answer["ids"]["page"]
+
+
+def test_it_says_where_to_look(deployment, front):
+    """In the log, with ports that answer."""
+    said = deployment("logs", "--no-color", "--no-log-prefix", "balancer")
+    pages = re.findall(r"(http://localhost:\d+\S*?)(?='|\s)", said)
+    assert f"http://localhost:{deployment.http}/?topics=time,letters" in pages and f"https://localhost:{deployment.https}/" in said
+    for page in pages:
+        assert re.match(r"http://localhost:(\d+)/", page)[1] == str(deployment.http)
+    assert fetch(front, "GET", "/?topics=time,letters").status == 200
+    assert f"redis://127.0.0.1:{deployment.redis} " in said
+
+
+def test_a_publisher_on_this_machine(deployment, front):
+    """It reaches Redis by the port that is told, and what it publishes comes out of the balancer."""
+    with Stream(front, "/sse?topic=machine").wait_live() as stream:
+        done = harness.run_publish("--redis", f"redis://127.0.0.1:{deployment.redis}", "machine", "from outside the containers")
+        assert done.returncode == 0, done.stderr
+        assert stream.wait_data("from outside the containers").id == done.stdout.strip()
+
+
+def test_more_relays_replace_none(deployment, front):
+    """A stream goes on while there are more relays and fewer again: no container but theirs is made anew."""
+    def running():
+        return {c["Name"]: c["Id"] for c in deployment.containers()}
+
+    before = running()
+    with Stream(front, "/sse?topic=scaled").wait_live() as stream:
+        deployment.up("--scale", "relay=5")
+        more = running()
+        assert len(more) == len(before) + 2 and more.items() >= before.items()
+        deployment.up("--scale", "relay=4")
+        deployment.up("--scale", "relay=3")
+        assert running() == before
+        curl(deployment, "-d", "still here", f"{deployment.origin}/sse?topic=scaled")
+        stream.wait_data("still here")
 
 
 def test_other_names_and_other_pages_are_refused(deployment, front):
@@ -94,7 +167,7 @@ def test_other_names_and_other_pages_are_refused(deployment, front):
 def test_each_container_is_confined(deployment):
     found = deployment.containers()
     services = sorted(c["Config"]["Labels"]["com.docker.compose.service"] for c in found)
-    assert services == ["balancer", "certificate", "redis", "relay", "relay", "relay"]
+    assert services == ["balancer", "certificate", "clock", "letters", "redis", "relay", "relay", "relay"]
     for container in found:
         how, name = container["HostConfig"], container["Name"]
         assert how["ReadonlyRootfs"] and how["CapDrop"] == ["ALL"] and not how["Privileged"], name
@@ -110,11 +183,10 @@ def test_each_container_is_confined(deployment):
 def test_the_grace_is_longer_than_the_drain(deployment):
     relay = inspect(deployment.container("relay"))
     options = dict(entry.split("=", 1) for entry in relay["Config"]["Env"])
-    own = json.loads(docker("run", "--rm", *(f"--env={k}={v}" for k, v in options.items()), IMAGE, "--print-config"))
-    seconds = [int(own[name].removesuffix("s")) for name in ("drain_grace", "drain")]
-    assert relay["Config"]["StopTimeout"] >= sum(seconds) + 5
-    default = json.loads(docker("run", "--rm", IMAGE, "--print-config"))["drain"]
-    assert relay["Config"]["StopTimeout"] >= 2 + int(default.removesuffix("s")) + 5
+    own = json.loads(docker("run", "--rm", *(f"--env={k}={v}" for k, v in options.items()), deployment.image, "--print-config"))
+    assert relay["Config"]["StopTimeout"] >= stop_timeout_needed(own)
+    default = json.loads(docker("run", "--rm", deployment.image, "--print-config"))
+    assert relay["Config"]["StopTimeout"] >= stop_timeout_needed(default)
 
 
 def test_the_certificate_is_kept(deployment):
@@ -129,7 +201,7 @@ def test_tail_in_the_image_reads_over_tls(deployment):
     curl(deployment, "-d", "kept", f"{deployment.origin}/sse?topic=tailed")
     network = ["--network", f"container:{deployment.container('balancer')}", "--volumes-from", f"{deployment.container('balancer')}:ro"]
     run = ["run", "--rm", "--read-only", "--cap-drop", "ALL", *network, "--entrypoint", "sse-publish"]
-    tail = [IMAGE, "tail", "tailed", "--last", "1", "--count", "1", "--timeout", "5s", "--url", "https://localhost:8443"]
+    tail = [deployment.image, "tail", "tailed", "--last", "1", "--count", "1", "--timeout", "5s", "--url", "https://localhost:8443"]
     assert docker(*run, "--env", "SSL_CERT_FILE=/tls/localhost.crt", *tail) == "kept"
     untrusted = docker(*run, *tail, check=False)
     assert untrusted.returncode != 0 and "certificate" in untrusted.stderr, untrusted.stderr
@@ -237,7 +309,6 @@ def test_all_five_get_new_streams(deployment, front):
 
 
 def test_the_demo(deployment, front):
-    deployment("--profile", "demo", "up", "--detach", "--wait", "--no-recreate", "--scale", "relay=5")
     for topic in ("time", "letters"):
         with Stream(front, f"/sse?topic={topic}").wait_live() as stream:
             stream.wait_for(lambda event: event.name == "message")

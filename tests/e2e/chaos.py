@@ -205,6 +205,7 @@ def kill_redis(run, rng):
     run.tell("SIGKILL Redis")
     run.redis.stop()
     time.sleep(rng.choice([0, 0.3, 1]))
+    run.counts["torn files of Redis"] += run.redis.mend_file()
     run.redis.start()
     run.tell("Redis started")
 
@@ -280,7 +281,7 @@ class Run:
         if self.failovers:
             self.redis = Pair(self.directory)
         else:
-            self.redis = harness.Redis(self.directory, "--appendonly", "yes", "--appendfsync", "always")
+            self.redis = harness.Redis(self.directory, *harness.LASTING)
         self.nodes = None
         try:
             self.nodes = Nodes(self)

@@ -245,9 +245,16 @@ class Judge:
         if seen.reason in ("failover", "birth"):
             for topic in seen.topics:
                 self.gone.pop(topic, None)
+            self._forget_what_is_gone(here)
         if here is not None:
             self.last = here
             self.start = self.start or here
+
+    def _forget_what_is_gone(self, here):
+        """A relay that has not heard of the failover yet may give out again what the reader was told is gone."""
+        for id_text in [i for i in self.got if not self.checker.exists(i)]:
+            if here is None or self.place(id_text) > here:
+                del self.got[id_text]
 
     def _was_told(self, here, seen):
         """Before anything of another epoch comes, a reset says that what it saw is gone."""

@@ -1,6 +1,7 @@
 """Fixtures that all files share. Whatever a test starts through them is stopped and looked at afterwards."""
 
 import itertools
+import json
 import pathlib
 import re
 import subprocess
@@ -116,7 +117,8 @@ def proxy_to():
 @pytest.fixture(scope="session")
 def npm():
     """The npm packages of package.json, installed from the lock when they are missing."""
-    if not (HERE / "node_modules" / "eventsource").exists():
+    wanted = json.loads((HERE / "package.json").read_text())["dependencies"]
+    if not all((HERE / "node_modules" / name).exists() for name in wanted):
         assert tool("npm"), "npm is missing: make deps-test installs it"
         subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=HERE, check=True, capture_output=True)
 

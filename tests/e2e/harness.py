@@ -4,6 +4,7 @@ session of its own, ended by its process id, and dead with the test runner whate
 
 import contextlib
 import ctypes
+import errno
 import itertools
 import json
 import os
@@ -15,14 +16,18 @@ import socket
 import subprocess
 import time
 
+import pytest
+
 import http_raw
 from http_raw import Conn
 from resp import RedisClient, RedisError
 from settings import DEADLINE, HERE, PUBLISH, RELAY
 from sse import Stream
 
-LIBC = ctypes.CDLL(None)
+LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
+WAIT_FOR_THREADS = 0x40000000  # __WALL
 
 # What a sanitizer writes when it has found something.
 SANITIZER_MARKS = ("Sanitizer", "runtime error:")
@@ -56,6 +61,37 @@ def publish_until_received(redis, stream, topic, data):
         return True
 
     wait_until(attempt, f"{data!r} on the stream")
+
+
+def _ptrace(request, thread):
+    if LIBC.ptrace(request, thread, None, None) != 0:
+        number = ctypes.get_errno()
+        if number == errno.EPERM:
+            pytest.skip("nobody may trace a process here, so no thread can be held")
+        raise OSError(number, os.strerror(number))
+
+
+@contextlib.contextmanager
+def frozen_thread(pid, name):
+    """Hold the thread of that name, which waits in some system call (so it holds no lock), while all others go on."""
+    threads = [task for task in pathlib.Path(f"/proc/{pid}/task").iterdir() if (task / "comm").read_text() == f"{name}\n"]
+    assert len(threads) == 1, f"{len(threads)} threads are called {name}"
+    thread = int(threads[0].name)
+
+    def freeze():
+        _ptrace(PTRACE_SEIZE, thread)
+        _ptrace(PTRACE_INTERRUPT, thread)
+        os.waitpid(thread, WAIT_FOR_THREADS)
+        if (threads[0] / "syscall").read_text().split()[0].isdigit():
+            return True
+        _ptrace(PTRACE_DETACH, thread)
+        return False
+
+    wait_until(freeze, f"{name} in a system call")
+    try:
+        yield
+    finally:
+        _ptrace(PTRACE_DETACH, thread)
 
 
 def json_lines(text):
@@ -120,10 +156,15 @@ class Process:
         self.child.wait()
 
 
+# What was acknowledged is kept, however Redis ends; start it again behind mend_file().
+LASTING = ("--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "no")
+
+
 class Redis:
     """A private redis-server without persistence unless @options say otherwise, on a port and on a unix socket."""
 
-    def __init__(self, directory, *options):
+    def __init__(self, directory, *options, program="redis-server"):
+        self.program = program
         self.directory = pathlib.Path(directory)
         self.options = options
         self.port = free_port()
@@ -135,7 +176,7 @@ class Redis:
     def start(self):
         """Start it, again too: on the same port, with what it wrote to its disk."""
         for _ in range(5):
-            argv = ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket]
+            argv = [self.program, "--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket]
             argv += ["--save", "", "--appendonly", "no", "--dir", self.directory, "--daemonize", "no"]
             argv += self.options
             self.process = Process(argv, self.directory, "redis")
@@ -180,6 +221,14 @@ class Redis:
     def resume(self):
         self.process.signal(signal.SIGCONT)
 
+    def mend_file(self):
+        """As relay/DURABLE.md tells to, once it was killed: of a write that was cut in the middle, Redis alone would keep a
+        half, and that would be an event again at its next start. Returns how many files were cut (0 or 1)."""
+        manifest = self.directory / "appendonlydir" / "appendonly.aof.manifest"
+        fix = subprocess.run(["redis-check-aof", "--fix", manifest], input=b"y", capture_output=True, check=False)
+        assert fix.returncode == 0, f"redis-check-aof: {fix.stdout[-500:]}"
+        return fix.stdout.count(b"Successfully truncated")
+
     def stop(self):
         """Down at once, its port refused from here on."""
         if self.process:
@@ -214,7 +263,7 @@ class Relay(Process):
         """The addresses of its lines `listening on ...` and `admin on ...`, as sockets want them."""
         found = []
         for line in re.findall(r"^(?:listening|admin) on (\S+)\n", self.out, re.M):
-            if match := re.fullmatch(r"http://\[?([^/\]]+)\]?:(\d+)/", line):
+            if match := re.fullmatch(r"https?://\[?([^/\]]+)\]?:(\d+)/", line):
                 found.append((match[1], int(match[2])))
             else:
                 found.append(line.removeprefix("unix:"))
@@ -343,7 +392,9 @@ class NodeClient(Process):
 
 def relay_env(extra=None):
     """The surroundings of a relay: none of its own options but @extra."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("SSE_RELAY_") and k != "REDIS_URL"}
+    # pytest writes the whole name of a test into its variable, and a parameter of a megabyte is part of it.
+    foreign = ("REDIS_URL", "PYTEST_CURRENT_TEST")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SSE_RELAY_") and k not in foreign}
     for name, options in SANITIZER_ENV.items():
         env[name] = options + ":" + env[name] if name in env else options
     return env | (extra or {})

@@ -1,7 +1,8 @@
 """A TCP proxy whose connections can be made to fall silent, as a half-open peer does, or be delayed.
 
 A silenced connection stays established on both sides and carries nothing in either direction: the proxy
-stops reading, so that neither side sees an error, an end or a byte.
+stops reading, so that neither side sees an error, an end or a byte. What one side of a connection sends can
+be held back as well, and let go command by command.
 """
 
 import select
@@ -10,8 +11,22 @@ import threading
 import time
 
 
+def command_end(data):
+    """Where the first command of Redis's protocol in @data ends; 0 where it is not whole."""
+    end = data.find(b"\r\n") + 2
+    if end < 2:
+        return 0
+    for _ in range(int(data[1 : end - 2])):
+        line = data.find(b"\r\n", end) + 2
+        if line < 2:
+            return 0
+        end = line + int(data[end + 1 : line - 2]) + 2
+    return end if end <= len(data) else 0
+
+
 class Link:
-    """One proxied connection. `seen` keeps the first bytes from the client, to tell what it is for."""
+    """One proxied connection. `seen` keeps the first bytes from the client, to tell what it is for; `held` what was held
+    back, by its sender ("client" or "server"), None where it flows."""
 
     SEEN_MAX = 64 * 1024
 
@@ -19,6 +34,7 @@ class Link:
         self.client, self.server = client, server
         self.silent = False
         self.seen = b""
+        self.held = {"client": None, "server": None}
 
     def sockets(self):
         return (self.client, self.server)
@@ -61,6 +77,29 @@ class Proxy:
             for link in self.links:
                 link.silent = False
 
+    def link(self, carrying):
+        """The one connection whose client sent @carrying so far."""
+        with self._lock:
+            (link,) = [link for link in self.links if carrying in link.seen]
+            return link
+
+    def hold(self, link, sender):
+        """Keep what "client" or "server" sends on @link from now on."""
+        with self._lock:
+            link.held[sender] = b""
+
+    def release(self, link, sender, commands=None):
+        """Let it go; with @commands, so many whole ones that were kept, and go on keeping."""
+        with self._lock:
+            kept = link.held[sender]
+            end = len(kept) if commands is None else 0
+            for _ in range(commands or 0):
+                more = command_end(kept[end:])
+                assert more, kept
+                end += more
+            (link.server if sender == "client" else link.client).sendall(kept[:end])
+            link.held[sender] = None if commands is None else kept[end:]
+
     def cut(self):
         """Close every connection."""
         with self._lock:
@@ -95,11 +134,14 @@ class Proxy:
         self.links.append(link)
 
     def _forward(self, link, source):
-        sink = link.server if source is link.client else link.client
+        sender, sink = ("client", link.server) if source is link.client else ("server", link.client)
         try:
             data = source.recv(65536)
             if source is link.client and len(link.seen) < Link.SEEN_MAX:
                 link.seen += data
+            if data and link.held[sender] is not None:
+                link.held[sender] += data
+                return
             if data:
                 sink.sendall(data)
                 return

@@ -12,7 +12,11 @@ PUBLISH = BUILD / "sse-publish"
 
 # How long a test waits for what must happen before it says that it did not. Nothing is ever asserted to
 # be fast; this only has to be longer than the slowest machine with the slowest sanitizer.
-DEADLINE = float(os.environ.get("E2E_DEADLINE", "60"))
+# Other servers than the redis-server in PATH, for the tests that are about them: paths, with : between. A test whose server is
+# not there is skipped.
+OTHER_SERVERS = [path for path in os.environ.get("REDIS_SERVERS", "").split(":") if path]
+
+DEADLINE = float(os.environ.get("E2E_DEADLINE", "120"))
 
 
 def tool(name):

@@ -189,7 +189,7 @@ JUNK = {
     "tls": bytes.fromhex("16030100a5010000a10303") + bytes(range(1, 150)),
     "nul": b"\0" * 100,
     "ssh": b"SSH-2.0-OpenSSH_9.2\r\n",
-    "http2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "almost-http2": b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
     "method": b"G\xc3\xa4T / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "no-version": b"GET /\r\n\r\n",
     "version-9": b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
@@ -224,7 +224,7 @@ def test_unknown_path(relay, target):
 
 @pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "TRACE"])
 @pytest.mark.parametrize(
-    "path, allowed", [("/sse?topic=a", {"GET", "HEAD", "POST", "OPTIONS"}), ("/healthz", {"GET", "HEAD"})]
+    "path, allowed", [("/sse?topic=a", {"GET", "HEAD", "POST", "OPTIONS"}), ("/healthz", {"GET", "HEAD"}), ("*", {"OPTIONS"})]
 )
 def test_unknown_method(relay, method, path, allowed):
     """Row 3: an unknown method: 405 with Allow."""

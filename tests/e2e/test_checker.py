@@ -233,6 +233,16 @@ def test_reset_excuses_neither_twice_nor_disorder():
     assert "disordered" in kinds(connection(0, reset("limit", 4, "a", "b"), *a_and_b(3, 5, 6, 7, 8)))
 
 
+def test_what_is_gone_may_come_again_behind_a_reset_that_said_so():
+    some, kept = connection(None, live(0), *a_and_b(1, 2, 3, 4, 5, 6)), {at(n) for n in (1, 2, 3, 4)}
+    told = connection(6, reset("failover", 4, "a", "b"))
+    again = connection(4, *a_and_b(5, 6), reset("failover", 4, "a", "b"))
+    assert "doubled" not in kinds(some, told, again, kept=kept, tail_lost=True)
+    assert "doubled" in kinds(some, connection(6, *a_and_b(5, 6)), kept=kept, tail_lost=True)
+    back = connection(4, *a_and_b(4))
+    assert "doubled" in kinds(some, told, back, kept=kept, tail_lost=True)
+
+
 def test_reset_that_nothing_explains():
     assert kinds(connection(0, reset("trimmed", 0, "a"), *a_and_b(1, 2, 3, 4, 5, 6, 7, 8)), allow=()) == {
         "unexpected reset": 1

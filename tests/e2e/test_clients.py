@@ -1,5 +1,6 @@
 """Two relays on one Redis, and the clients that people use: curl, Python, the npm package `eventsource`."""
 
+import datetime
 import json
 import subprocess
 
@@ -128,6 +129,20 @@ def test_eventsource_meets_a_full_relay(start_relay, topic, node_client):
         client = node_client(f"{relay.url}/sse?topic={topic}")
         client.wait_type("open")
         assert client.wait_type("error")["state"] == 0  # CONNECTING: it will try again
+
+
+def test_the_clock_ticks_as_its_moments_begin(redis, topic):
+    """Each tick is a multiple of the pace, none comes twice or before its time: a clock that ticks just beside the second shows
+    one twice and leaves out the next, which looks like an event doubled and one lost."""
+    for every, count in ((100, 20), (1000, 2)):
+        done = harness.run_publish("clock", "--every", f"{every}ms", "--count", str(count), f"{topic}.{every}", "--redis", redis.url)
+        assert done.returncode == 0, done.stderr
+        entries = redis("XRANGE", f"sse:{{0}}:log:{topic}.{every}", "-", "+")
+        texts = [json.loads(dict(zip(fields[::2], fields[1::2]))[b"e"])["data"] for _, fields in entries]
+        ticks = [round(datetime.datetime.fromisoformat(text).timestamp() * 1000) for text in texts]
+        assert len(ticks) == count and ticks == sorted(set(ticks)), texts
+        assert all(tick % every == 0 for tick in ticks), texts
+        assert all(tick <= int(entry.split(b"-")[0]) for tick, (entry, _) in zip(ticks, entries)), texts
 
 
 def test_demo_publishers(redis, relay, tmp_path):

@@ -76,18 +76,40 @@ def test_origin_is_compared_whole(listed, origin):
     assert answer.get("access-control-allow-origin") is None
 
 
-def test_preflight(listed):
-    """Section 5 and field notes: OPTIONS allows the methods, and Last-Event-ID among the headers."""
+@pytest.mark.parametrize("target", ["/sse?topic=a", "/", "/healthz"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "last-event-id, content-type",
+        "authorization,cache-control",
+        "datastar-request,content-type",  # Datastar
+        "hx-request,hx-current-url,hx-target,hx-trigger",  # htmx
+        "traceparent,tracestate,baggage,sentry-trace",
+        "x-requested-with,idempotency-key",
+    ],
+)
+def test_preflight(listed, headers, target):
+    """OPTIONS allows the methods, and whatever headers a page of an allowed origin asks for."""
     asked = [
         ("Origin", ALLOWED),
-        ("Access-Control-Request-Method", "POST"),
-        ("Access-Control-Request-Headers", "last-event-id, content-type"),
+        ("Access-Control-Request-Method", "GET"),
+        ("Access-Control-Request-Headers", headers),
     ]
-    answer = listed.request("OPTIONS", "/sse?topic=a", asked)
-    assert answer.status in (200, 204) and not answer.body
-    words = lambda name: {w.strip().lower() for w in (answer.get(name) or "").split(",")}
-    assert {"get", "post"} <= words("access-control-allow-methods")
-    assert {"last-event-id", "content-type"} <= words("access-control-allow-headers")
+    answer = listed.request("OPTIONS", target, asked)
+    assert answer.status == 204 and not answer.body
+    words = lambda text: {w.strip().lower() for w in (text or "").split(",")}
+    wanted = {"get", "head", "options"} | ({"post"} if target.startswith("/sse") else set())
+    assert words(answer.get("access-control-allow-methods")) == words(answer.get("allow")) == wanted
+    assert words(answer.get("access-control-allow-headers")) == words(headers)
+    assert int(answer.get("access-control-max-age")) > 0
+    foreign = listed.request("OPTIONS", target, [("Origin", FOREIGN), *asked[1:]])
+    assert foreign.status == 204 and foreign.get("access-control-allow-headers") is None
+
+
+def test_options_of_the_server(relay):
+    """`OPTIONS /` and `OPTIONS *` say what is served, without an origin too."""
+    assert relay.request("OPTIONS", "/").get("allow") == "GET, HEAD, OPTIONS"
+    assert relay.request("OPTIONS", "*").get("allow") == "GET, HEAD, POST, OPTIONS"
 
 
 def test_answer_to_junk_has_cors_headers_too(listed):

@@ -23,6 +23,7 @@ CHECKS = {
     "disk": "ok",
     "memory": "ok",
     "eviction": "ok",
+    "logs": "ok",
     "replicas": "ok",
     "output-buffer": "warn",
     "clients": "ok",
@@ -125,7 +126,7 @@ def test_as_text(own_redis):
     assert len(lines) == len(CHECKS) and "\033" not in done.stdout
     assert all(re.fullmatch(r"(ok  |warn|fail|skip)  [a-z-]+: .+", line) for line in lines)
     assert any(line.startswith("warn  persistence: ") and "; CONFIG SET appendonly yes" in line for line in lines)
-    assert "18 ok, 2 to look at, 0 failed, 0 not checked" in done.stderr
+    assert "19 ok, 2 to look at, 0 failed, 0 not checked" in done.stderr
 
 
 def apply(redis, advice):
@@ -139,7 +140,7 @@ def apply(redis, advice):
     "check, level, name, value",
     [
         ("eviction", "warn", "maxmemory-policy", "allkeys-lru"),
-        ("timeout", "warn", "timeout", "60"),
+        ("timeout", "warn", "timeout", "10"),
         ("keepalive", "warn", "tcp-keepalive", "0"),
         ("scripts", "warn", "lua-time-limit", "10"),
         ("output-buffer", "warn", "client-output-buffer-limit", "pubsub 64mb 64mb 60"),
@@ -153,6 +154,29 @@ def test_what_it_advises_is_what_it_wants(own_redis, check, level, name, value):
     assert finding["status"] == level
     apply(own_redis, finding["advice"])
     doctor(own_redis.url).expect(**{check: "ok"})
+
+
+def test_an_idle_limit_above_the_ping(own_redis):
+    own_redis("CONFIG", "SET", "timeout", "60")
+    doctor(own_redis.url).expect()
+
+
+def test_logs_that_are_hardly_trimmed(own_redis):
+    own_redis("CONFIG", "SET", "stream-node-max-bytes", "0")
+    doctor(own_redis.url).expect()
+    own_redis("CONFIG", "SET", "stream-node-max-entries", "10000")
+    finding = doctor(own_redis.url).one("logs")
+    assert finding["status"] == "warn" and "10000" in finding["finding"]
+    apply(own_redis, finding["advice"])
+    doctor(own_redis.url).expect()
+
+
+def test_many_epochs(own_redis):
+    """Redis that starts again and again, or publishers that pass an old run_id and may not ask."""
+    run_publish("--redis", own_redis.url, "t", "x")
+    own_redis("HSET", "sse:{0}:clock", "epoch", "100", *sum(([f"from:{n}", "1-1"] for n in range(90, 101)), []))
+    finding = doctor(own_redis.url).one("clock")
+    assert finding["status"] == "warn" and "11 epochs" in finding["finding"] and "run_id" in finding["advice"]
 
 
 def test_eviction_with_a_limit(own_redis):
@@ -229,7 +253,7 @@ def test_clients(own_redis):
 PUBLISH_RIGHTS = (
     "+eval +evalsha +script|load +info +time +get +set +del +pexpire +hmget +hget +hset +xadd +xrevrange +publish"
 )
-RELAY_RIGHTS = "+ping +hgetall +xrange +subscribe +unsubscribe"
+RELAY_RIGHTS = "+ping +hgetall +hkeys +hdel +xrange +subscribe +unsubscribe"
 
 
 def as_user(redis, *rules):
@@ -238,7 +262,7 @@ def as_user(redis, *rules):
     return redis.url.replace("//", "//u:secret@")
 
 
-SKIPPED = dict.fromkeys(["output-buffer", "timeout", "keepalive", "scripts", "keys"], "skip")
+SKIPPED = dict.fromkeys(["logs", "output-buffer", "timeout", "keepalive", "scripts", "keys"], "skip")
 NO_RELAY = SKIPPED | {"relay-rights": "warn", "publish-rights": "warn", "clock": "skip"}
 
 
@@ -247,7 +271,7 @@ def test_a_publisher(own_redis):
     findings = doctor(as_user(own_redis, *PUBLISH_RIGHTS.split(), "~sse:{*", "&sse:*"))
     findings.expect(**NO_RELAY)
     assert findings.one("relay-rights")["advice"].startswith(
-        "ACL SETUSER u +ping +hgetall +xrange +subscribe +unsubscribe,"
+        "ACL SETUSER u +ping +hgetall +hkeys +hdel +xrange +subscribe +unsubscribe,"
     )
     assert "NOPERM" in findings.one("timeout")["finding"]
     assert not any("secret" in json.dumps(f) for f in findings)

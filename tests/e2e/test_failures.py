@@ -441,3 +441,76 @@ def test_stopped_relay_catches_up(start_relay, redis, topic):
         relay.signal(signal.SIGCONT)
         stream.wait_data("99")
         assert [e.data for e in stream.named("message")] == [str(n) for n in range(100)]
+
+
+def test_a_password_that_is_changed(start_relay, own_redis):
+    """Why the connections do not come back is told at once, not with the next line half a minute later."""
+    own_redis("ACL", "SETUSER", "some", "on", ">old", "allkeys", "allchannels", "+@all")
+    relay = start_relay(redis_url=own_redis.url.replace("redis://", "redis://some:old@")).wait_ready()
+    own_redis("ACL", "SETUSER", "some", "<old", ">new")
+    own_redis("CLIENT", "KILL", "USER", "some")
+    told = wait_until(lambda: [line for line in relay.logs() if "WRONGPASS" in line.get("why", "")], "the reason")
+    assert told[0]["level"] == "warn" and "cannot connect" in told[0]["msg"]
+    assert "--redis redis://:PASSWORD@HOST" in told[0]["why"] and "@ : / ? # % as %40" in told[0]["why"]
+    own_redis("ACL", "SETUSER", "some", ">old")
+    wait_until(lambda: relay.logs()[-1]["msg"] == "connected to Redis again", "the connections")
+    assert len([line for line in relay.logs() if "WRONGPASS" in line.get("why", "")]) == 1
+
+
+@pytest.mark.parametrize("password", ["a@b", "a:b", "a#b", "a@b:c#d", ":@#"])
+def test_a_raw_sign_in_a_password(start_relay, own_redis, password):
+    """What can only be meant in one way is understood."""
+    own_redis("ACL", "SETUSER", "some", "on", f">{password}", "allkeys", "allchannels", "+@all")
+    start_relay(redis_url=own_redis.url.replace("redis://", f"redis://some:{password}@")).wait_ready()
+
+
+@pytest.mark.parametrize("password", ["a/b", "a?b", "a%b", "a/b@c", "/"])
+def test_a_sign_that_ends_a_password(start_relay, password):
+    """What cannot be read is refused at the start, with how to write it, and without the secret."""
+    relay = start_relay(redis_url=f"redis://some:{password}@127.0.0.1:6379")
+    relay.expect_clean = False
+    assert relay.child.wait(settings.DEADLINE) == 2
+    assert "%25" in relay.err and password + "@" not in relay.err
+
+
+def test_connections_that_flap(start_relay, own_redis):
+    """Each loss is counted, and a few are told; the others make one line. An outage behind them is told all the same."""
+
+    def told(text):
+        return [line for line in relay.logs() if text in line["msg"]]
+
+    def lose(count):
+        subscriber = {"connection": "subscriber"}
+        wanted = relay.metrics().get("sse_relay_redis_connections_lost_total", **subscriber)
+        for _ in range(count):
+            own_redis("CLIENT", "KILL", "TYPE", "pubsub")
+            wanted += 1
+            wait_until(lambda: relay.metrics().get("sse_relay_redis_connections_lost_total", **subscriber) == wanted, "a loss")
+            wait_until(lambda: relay.metrics().get("sse_relay_redis_connected", **subscriber) == 1, "a connection")
+
+    relay = start_relay(redis_url=own_redis.url).wait_ready()
+    lose(15)
+    wait_until(lambda: told("over and over"), "the line for all")
+    lost, flapping = told("lost Redis"), told("over and over")
+    assert len(told("connected to Redis again")) == len(lost) < 10
+    assert flapping[0]["level"] == "warn" and flapping[0]["times"] > 3 and flapping[0]["address"] == own_redis.url
+    lose(4)
+    own_redis.stop()
+    wait_until(lambda: told("cannot connect"), "the outage")
+    own_redis.start()
+    wait_until(lambda: relay.logs()[-1]["msg"] == "connected to Redis again", "the end of the outage")
+
+
+def test_the_reading_connection_is_cut_in_silence(start_relay, own_redis, proxy_to, topic):
+    """A replay that waits on it is asked again on a new one: Redis answers elsewhere, so that one is dead."""
+    proxy = proxy_to(("127.0.0.1", own_redis.port))
+    relay = start_relay("--allow-anonymous-publish", "--redis-timeout", "60s",
+                        redis_url=f"redis://127.0.0.1:{proxy.port}").wait_ready()
+    first = json.loads(relay.post(f"/sse?topic={topic}", b"0").body)["ids"][topic]
+    relay.post(f"/sse?topic={topic}", b"1")
+    assert proxy.silence(b"HGETALL") == 1
+    with relay.live(f"/sse?topic={topic}&lastEventId={first}") as stream:  # long before the minute is over
+        assert [e.data for e in stream.events if e.data == "1"]
+    assert [line for line in relay.logs() if "reading connection is dead" in line["msg"]]
+    assert relay.metrics().get("sse_relay_redis_connections_lost_total", connection="reader") == 1
+    assert relay.metrics().get("sse_relay_redis_connections_lost_total", connection="subscriber") == 0

@@ -1,10 +1,14 @@
 """--check-health and --check-ready: the relay as the client of its own health."""
 
+import pathlib
 import signal
+import socket
+import time
 
 import pytest
 
-from harness import free_port, run_relay, wait_until
+from harness import Process, free_port, relay_env, run_relay, wait_until
+from settings import RELAY
 
 
 def asked(which, *args, **how):
@@ -56,12 +60,49 @@ def test_nobody_there():
     assert asked("health", "--listen", "unix:/nonexistent/relay.sock")[0] == 1
 
 
+def stop(process):
+    """Until each thread of it stands still, which a signal alone does not say."""
+    process.signal(signal.SIGSTOP)
+    states = lambda: {task.joinpath("stat").read_text().rpartition(")")[2].split()[0]
+                      for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir()}  # fmt: skip
+    wait_until(lambda: states() == {"T"}, "the stop")
+
+
 def test_one_that_hangs(start_relay):
     relay = start_relay().wait_ready()
     address = f"127.0.0.1:{relay.address[1]}"
-    relay.signal(signal.SIGSTOP)
+    stop(relay)
     try:
         assert asked("health", "--listen", address) == (1, f"sse-relay: no answer from a relay at {address}: it says nothing\n")
     finally:
         relay.signal(signal.SIGCONT)
     wait_until(lambda: asked("ready", "--listen", address)[0] == 0, "its recovery")
+
+
+def stop_and_go_on(process):
+    """As Ctrl-Z and `fg` do, or a debugger."""
+    stop(process)
+    process.signal(signal.SIGCONT)
+
+
+def test_one_that_was_stopped_meanwhile(socket_dir, tmp_path):
+    """Calls that wait on a socket with a timeout are interrupted by that, while it connects and while it reads: the answer is
+    waited for all the same."""
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+        server.bind(f"{socket_dir}/relay.sock")
+        server.listen(0)
+        first.connect(f"{socket_dir}/relay.sock")  # now the next one has to wait
+        argv = [RELAY, "--check-health", "--listen", f"unix:{socket_dir}/relay.sock"]
+        check = Process(argv, tmp_path, "check", env=relay_env())
+        for _ in range(20):
+            time.sleep(0.01)
+            stop_and_go_on(check)
+        server.accept()[0].close()
+        conn = server.accept()[0]
+        assert conn.recv(4096).startswith(b"GET /healthz ")
+        for _ in range(20):
+            time.sleep(0.01)
+            stop_and_go_on(check)
+        conn.sendall(b"HTTP/1.1 200 OK\r\n\r\nok\n")
+        conn.close()
+        assert check.wait() == 0 and check.out == "ok\n", check.err

@@ -125,7 +125,7 @@ def test_end_without_clients(start_relay, number):
 
 def test_drain(start_relay, redis, topic):
     """SIGTERM: readiness fails; in the grace streams are still served and new ones too; then each stream is
-    closed properly with a `retry:` of its own."""
+    closed properly, with the notice of it and a `retry:` of its own."""
     relay = start_relay(
         "--drain-grace", "2s", "--drain", "1s", "--allow-anonymous-publish", "--heartbeat", "1h", quick=False
     ).wait_ready()
@@ -141,7 +141,8 @@ def test_drain(start_relay, redis, topic):
     retries = []
     for stream in streams:
         stream.wait_end()
-        assert len(stream.parser.retries) == 2 and stream.parser.log[-1][0] == "retry"
+        assert len(stream.parser.retries) == 2 and stream.parser.log[-2][0] == "retry"
+        assert stream.events[-1] == ("relay.close", '{"reason":"drain"}', stream.events[-1].id)
         retries.append(stream.parser.retries[-1])
         stream.close()
     assert len(set(retries)) > 1, "every stream has a retry of its own"
@@ -187,9 +188,9 @@ def test_draining_relay_refuses_politely(start_relay, topic):
         try:
             kept.request("GET", f"/sse?topic={topic}", [("Accept", "text/event-stream")])
             head = kept.read_head()
-            assert head.status == 200 and head.get("content-type") == "text/event-stream"
+            assert head.status == 200 and head.get("content-type") == "text/event-stream; charset=utf-8"
             body = b"".join(iter(kept.read_chunk, b""))
-            assert body.startswith(b"retry: ")
+            assert body.startswith(b"event: relay.close\nretry: ")
         except (Closed, ConnectionError):
             pass
         end_at_once(relay)
@@ -247,7 +248,7 @@ def test_what_the_kernel_has_accepted_is_answered(socket_dir, start_relay, topic
         conn.close()
     for conn in streams:
         answer = conn.read_answer()
-        assert answer.status == 200 and answer.body.startswith(b"retry: ")
+        assert answer.status == 200 and answer.body.startswith(b"event: relay.close\nretry: ")
         conn.close()
     assert relay.wait() == 0
 
@@ -378,6 +379,22 @@ def test_an_address_in_use_is_told_with_its_way_out(relay, option):
     assert done.returncode == 1
     assert done.stderr == (f"sse-relay: cannot listen on {address}: another program does already; stop it, or choose "
                            f"another address with {option} HOST:PORT, such as 127.0.0.1:8081, or unix:PATH\n")
+
+
+def test_a_taken_port_is_told_before_redis_starts(relay, socket_dir):
+    """--embedded-redis: it is the one thing that is said, and nothing was started meanwhile that would have to be ended."""
+    done = run_relay("--embedded-redis", "--demo", "--listen", "%s:%d" % relay.address,
+                     env={"TMPDIR": str(socket_dir), "PATH": "/nowhere"})
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("sse-relay: cannot listen on ") and done.stderr.count("\n") == 1
+    assert not list(socket_dir.iterdir())
+
+
+def test_the_supervisor_keeps_no_port(embedded):
+    """The listeners are bound before it is forked: what is left of a relay that was killed does not hold its port."""
+    _, _, supervisor = status_of(redis_children(embedded)[0])
+    held = [os.readlink(f) for f in pathlib.Path(f"/proc/{supervisor}/fd").iterdir()]
+    assert held and not [name for name in held if name.startswith("socket:")]
 
 
 def test_demo(socket_dir, start_relay):

@@ -5,11 +5,13 @@ import time
 
 import pytest
 
-from harness import publish_until_received, wait_until
+import http_raw
+from harness import Metrics, frozen_thread, publish_until_received, wait_until
 from http_raw import Closed
 from settings import sanitized
 
 BATCH = 16
+QUEUE_MESSAGES = 65536  # WORKER_INBOX_MAX_MESSAGES of relay/worker.h
 
 
 def flood(redis, fast, topic, events, size):
@@ -139,19 +141,23 @@ def test_flood(start_relay, redis, topic):
 def test_worker_that_does_not_keep_up(start_relay, redis, topic):
     """More messages than a worker can send: its queue is bounded, the newest are dropped and a mark tells the
     subscribers; afterwards everything works as before."""
-    relay = start_relay("--workers", "1", "--outbox-limit", "1KiB").wait_ready()
-    streams = [relay.live(topic) for _ in range(300)]
-    burst = "for i = 1, 100000 do redis.call('PUBLISH', KEYS[1], i) end"
+    relay = start_relay("--workers", "1", "--outbox-limit", "1KiB", "--admin-listen", "127.0.0.1:0").wait_listening(2)
+    relay.wait_ready()
+    streams = [relay.live(topic) for _ in range(5)]
+    burst = "for i = 1, 10000 do redis.call('PUBLISH', KEYS[1], i) end"
 
-    def overflows():
-        redis("EVAL", burst, 1, f"sse:{topic}")
-        return relay.metrics()["sse_relay_worker_queue_dropped_total"] > 0
+    def count(name, **labels):
+        page = http_raw.fetch(relay.addresses[1], "GET", "/metrics", [], None)
+        return Metrics(page.body.decode()).get(name, **labels)
 
-    wait_until(overflows, "a full queue")
-    for stream in streams[:5]:
+    with frozen_thread(relay.pid, "worker 0"):
+        for sent in range(10000, 80000, 10000):
+            redis("EVAL", burst, 1, f"sse:{topic}")
+            wait_until(lambda sent=sent: count("sse_relay_events_received_total", kind="live") == sent, "a burst")
+        assert count("sse_relay_worker_queue_dropped_total") >= 70000 - QUEUE_MESSAGES
+    for stream in streams:
         publish_until_received(redis, stream, topic, "end")
         assert stream.named("relay.reset") and not stream.ended
-    for stream in streams:
         stream.close()
 
 
@@ -164,9 +170,10 @@ def test_full_relay(start_relay, redis, topic):
     streams = [wait_until(lambda: relay.try_live(topic), "a place within the limit") for _ in range(4)]
     for _ in range(8):
         with relay.stream(topic) as refused:
-            assert refused.head.status == 200 and refused.head.get("content-type") == "text/event-stream"
+            assert refused.head.status == 200 and refused.head.get("content-type") == "text/event-stream; charset=utf-8"
             refused.wait_end()
-            assert refused.parser.retries[-1] > max(streams[0].parser.retries) and not refused.events
+            assert refused.parser.retries[-1] > max(streams[0].parser.retries)
+            assert [(e.name, e.data, e.id) for e in refused.events] == [("relay.close", '{"reason":"full"}', "")]
         answer = relay.get(f"/sse?topic={topic}", [("Accept", "application/json")])
         assert answer.status == 503 and int(answer.get("retry-after")) > 0
         assert answer.get("content-type") == "application/problem+json"

@@ -149,6 +149,28 @@ def test_console_page(quiet):
             assert asset.status == 200 and asset.body, line
 
 
+def test_no_console(start_relay):
+    """--no-console: nothing at /, nor of its files, and no invitation to it; all else as before."""
+    relay = start_relay("--no-console", "--demo").wait_ready()
+    for path in ("/", "/console.js", "/words.js", "/console.css"):
+        assert relay.get(path).status == 404
+    assert relay.get("/healthz").status == relay.get("/metrics").status == 200
+    assert "console" not in relay.out
+
+
+@pytest.mark.parametrize("listen, options, warns", [
+    ("0.0.0.0:0", ["--allow-anonymous-publish"], True),
+    ("0.0.0.0:0", [], False),
+    ("127.0.0.1:0", ["--allow-anonymous-publish"], False),
+])
+def test_publishing_that_is_open_to_others(start_relay, listen, options, warns):
+    """Said in the log where others than this machine reach it."""
+    relay = start_relay(*options, listen=listen)
+    relay.wait_listening()
+    told = [line for line in relay.logs() if "may publish to every topic" in line["msg"]]
+    assert [line["listen"] for line in told] == [listen] * warns
+
+
 def test_problem_is_json(quiet):
     """RFC 9457: type, title, status and a sentence that says what to do."""
     problem = json.loads(quiet.get("/nowhere").body)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 
 import pytest
 
@@ -42,6 +43,36 @@ def test_lines_of_files_one_after_the_other(redis, topic, tmp_path):
     assert [event["data"] for _, event in entries] == ["one", "", "two", "in", "between", "three"]
     assert len(done.stdout.split()) == 6 and len(set(done.stdout.split())) == 6
     assert re.fullmatch(SUMMARY + "\n", done.stderr)[1] == "6"
+
+
+MARK = b"\xef\xbb\xbf"
+
+
+def test_a_byte_order_mark_is_taken_off(redis, topic, tmp_path):
+    """At the beginning of each file, of lines and of objects, and nowhere else; a file may hold nothing more."""
+    (tmp_path / "a").write_bytes(MARK + b"one\n" + MARK + b"two")
+    (tmp_path / "b").write_bytes(MARK + MARK + b"three\n")
+    (tmp_path / "c").write_bytes(MARK)
+    (tmp_path / "d").write_bytes(MARK[:2])
+    (tmp_path / "objects").write_bytes(MARK + json.dumps({"data": "four", "time": 1}).encode() + b"\n")
+    publish(redis, "--lines", topic, tmp_path / "a", tmp_path / "b", tmp_path / "c", "-", stdin=MARK + b"x\n")
+    publish(redis, "--ndjson", "-t", topic, tmp_path / "objects")
+    publish(redis, "replay", "-t", topic, tmp_path / "objects")
+    assert data_of(redis, topic) == ["one", "\ufefftwo", "\ufeffthree", "x", "four", "four"]
+    assert ":1: the data is not valid UTF-8" in publish(redis, "--lines", topic, tmp_path / "d", code=1).stderr
+
+
+def test_a_byte_order_mark_in_pieces(redis, topic):
+    """Its bytes may come one by one; the longest line may stand behind it."""
+    with Publisher(redis, "--lines", topic) as publisher:
+        for i in range(len(MARK)):
+            publisher.child.stdin.write(MARK[i:i + 1])
+            publisher.child.stdin.flush()
+            time.sleep(0.05)  # so that it is read alone; what must hold, holds without, too
+        publisher.child.stdin.write(b"x" * 1048576 + b"\n")
+        publisher.child.stdin.close()
+        assert publisher.child.wait(DEADLINE) == 0
+    assert data_of(redis, topic) == ["x" * 1048576]
 
 
 def test_ids_are_those_of_the_log(redis, topic):
@@ -225,9 +256,17 @@ def test_output_json(redis, topic):
     done = publish(redis, "--output", "json", "-t", f"{topic}.a", "-t", f"{topic}.b", "x")
     first, second = map(json.loads, done.stdout.splitlines())
     assert first["topic"] == f"{topic}.a" and second["topic"] == f"{topic}.b" and first["id"] != second["id"]
-    assert first["duplicate"] is False
+    assert first["duplicate"] is False and "line" not in first
     done = publish(redis, "--output", "json", "--live", topic, "x")
     assert json.loads(done.stdout) == {"topic": topic, "id": None, "subscribers": 0}
+
+
+def test_output_json_says_of_which_line(redis, topic):
+    """With lines that are skipped an id alone does not say whose it is; the object does."""
+    lines = b'{"topics":["%(t)s.a","%(t)s.b"],"data":"1"}\nnot one\n{"topic":"%(t)s.a","data":"3"}\n' % {b"t": topic.encode()}
+    done = publish(redis, "--ndjson", "--on-error", "skip", "--output", "json", stdin=lines, code=1)
+    printed = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["topic"], one["line"]) for one in printed] == [(f"{topic}.a", 1), (f"{topic}.b", 1), (f"{topic}.a", 3)]
 
 
 def test_quiet(redis, topic):
@@ -432,7 +471,7 @@ def test_the_same_event_from_everywhere(relay, redis, topic, options, query, dat
     with relay.live(topic) as stream:
         begin = len(stream.raw)
         publish(redis, *how, *options, topic, "--", data)
-        publish(redis, *how, *options, topic, stdin=data.encode())
+        publish(redis, *how, *options, topic, "-", stdin=data.encode())
         publish(redis, *how, "--ndjson", "-t", topic, stdin=json.dumps({**fields, "data": data}).encode())
         line = json.dumps({**fields, "data": data})
         publish(redis, *how, "--ndjson", "-t", topic, stdin=f"{line}\n{line}".encode())

@@ -124,6 +124,9 @@ WRONG = {
     "key-escape": ("key=%zz", "`key`"),
     "key-utf8": ("key=%ff", "`key`"),
     "key-long": ("key=" + "k" * 300, "`key`"),
+    "key-twice": ("key=a&key=b", "`key` is there twice"),
+    "key-twice-alike": ("key=a&%6bey=a", "`key` is there twice"),
+    "history-twice": ("history=5&history=6", "`history` is there twice"),
     "history-zero": ("history=0", "`history`"),
     "history-large": ("history=99999999999", "`history`"),
     "history-word": ("history=all", "`history`"),
@@ -179,14 +182,15 @@ def test_a_full_redis(publisher, own_redis, topic):
 
 def test_a_replica_takes_nothing_until_it_is_promoted(start_relay, own_redis, topic):
     own_redis("REPLICAOF", "127.0.0.1", "1")
-    relay = start_relay("--allow-anonymous-publish", redis_url=own_redis.url).wait_ready()
+    relay = start_relay("--allow-anonymous-publish", redis_url=own_redis.url).wait_listening()
+    wait_until(lambda: b"replica" in relay.get("/readyz").body, "the word that it is a replica")
     refused(relay, f"topic={topic}", 503, "replica")
     own_redis("REPLICAOF", "NO", "ONE")
     wait_until(lambda: relay.post(f"/sse?topic={topic}").status == 200, "a publish on the new master")
     own_redis("REPLICAOF", "127.0.0.1", "1")
     refused(relay, f"topic={topic}", 503, "replica")
     own_redis("REPLICAOF", "NO", "ONE")
-    post(relay, f"topic={topic}")
+    wait_until(lambda: relay.post(f"/sse?topic={topic}").status == 200, "a publish on the master again")
 
 
 def test_stored_but_not_announced(start_relay, own_redis, topic):
@@ -218,7 +222,7 @@ def test_a_lost_answer_can_be_asked_for_again(start_relay, own_redis, topic):
     wait_until(lambda: relay.post(f"/sse?topic={topic}&key=k", b"x").status == 200, "the retry")
     assert len(log_of(own_redis, topic)) == 1
     own_redis.pause()
-    refused(relay, f"topic={topic}", 504, "may double it")
+    refused(relay, f"topic={topic}", 504, "may duplicate it")
     own_redis.resume()
 
 

@@ -32,15 +32,21 @@ class Domain:
         self.redis = redis
         self.prefix = prefix
         self.client = client or redis.client()
-        self.births = 0
+        self.births = self.moves = 0
+        self.run_id = re.search(r"run_id:(\w+)", redis("INFO", "server").decode())[1]
 
     def key(self, kind):
         return f"{self.prefix}:{{0}}:{kind}"
 
-    def command(self, *topics, data="x", items=None, key=None, run="run1", ttl=HOUR, history=1000, memory=WEEK,
-                key_ttl=60000):
-        """KEYS and ARGV of one event to each topic, or of @items: a topic and data each."""
+    def command(self, *topics, data="x", items=None, key=None, run=None, moved=False, ttl=HOUR, history=1000,
+                memory=WEEK, key_ttl=60000):
+        """KEYS and ARGV of one event to each topic, or of @items: a topic and data each. @moved: as if the clock had been
+        another process's so far."""
         self.births += 1
+        run = self.run_id if run is None else run
+        if moved:
+            self.moves += 1
+            self.redis("HSET", self.key("clock"), "run", f"gone{self.moves}")
         keys = [self.key("clock")]
         for topic in topics:
             keys += [self.key(f"log:{topic}"), self.key(f"last:{topic}")]
@@ -130,7 +136,7 @@ def test_what_is_stored_and_sent(domain, redis):
     assert domain.last("a") == second
     clock = domain.clock()
     assert {k: clock[k] for k in ("birth", "epoch", "run", "memory")} == {
-        "birth": "birth1", "epoch": "1", "run": "run1", "memory": str(WEEK)}
+        "birth": "birth1", "epoch": "1", "run": domain.run_id, "memory": str(WEEK)}
     assert (1, int(clock["ms"]), int(clock["seq"])) == place(second)
 
 
@@ -275,9 +281,9 @@ def test_many_events_are_trimmed_as_one_by_one(domain, redis):
 def test_many_events_start_an_epoch_and_a_birth(domain, redis):
     """What happens to the clock happens once a call."""
     one = domain("a", items=[("a", "x"), ("a", "y")])[2]
-    two = domain("a", items=[("a", "x"), ("a", "y")], run="run2")[2]
+    two = domain("a", items=[("a", "x"), ("a", "y")], moved=True)[2]
     redis("DEL", domain.key("clock"))
-    three = domain("a", items=[("a", "x"), ("a", "y")], run="run2")[2]
+    three = domain("a", items=[("a", "x"), ("a", "y")])[2]
     epochs = [place(i)[0] for i in one + two + three]
     assert epochs == [1, 1, epochs[2], epochs[2], 1, 1] and epochs[2] > 1
     assert one[0].split(".")[0] == two[1].split(".")[0] != three[0].split(".")[0] == three[1].split(".")[0]
@@ -301,15 +307,15 @@ def test_no_topics(domain):
 
 def test_new_epoch(domain):
     """Section 4: another run_id begins an epoch and notes the last id before it."""
-    first = domain.one("a", run="run1")
+    first = domain.one("a")
     note = "%d-%d" % place(first)[1:]
-    position = domain.position(run="run2")
+    position = domain.position(moved=True)
     other = place(position)[0]
     assert other > 1 and place(position)[1:] == place(first)[1:]
-    assert domain.clock()[f"from:{other}"] == note and domain.clock()["run"] == "run2"
-    assert place(domain.position(run="run2"))[0] == other  # once
-    second = domain.one("a", run="run2")
-    third = domain.one("a", run="run3")  # a publish begins one as well
+    assert domain.clock()[f"from:{other}"] == note and domain.clock()["run"] == domain.run_id
+    assert place(domain.position())[0] == other  # once
+    second = domain.one("a")
+    third = domain.one("a", moved=True)  # a publish begins one as well
     last = place(third)[0]
     assert place(first)[0] == 1 and place(second)[0] == other < last
     assert domain.clock()[f"from:{other}"] == note
@@ -321,35 +327,35 @@ def test_new_epoch(domain):
 @pytest.mark.parametrize("ago_s", [0, 34, 35, 1000, 86400, 50 * 365 * 86400, -1000])
 def test_epochs_count_seconds(domain, redis, ago_s):
     """A new epoch's number is that of the seconds since the birth, or the next one where that is more."""
-    domain.one("a", run="run1")
+    domain.one("a")
     ms, seq = place(domain.position())[1:]
     redis("HSET", domain.key("clock"), "from:1", f"{ms - ago_s * 1000}-{seq}")
-    ident = domain.one("a", run="run2")
+    ident = domain.one("a", moved=True)
     epoch = place(ident)[0]
     assert max(ago_s + 1, 2) <= epoch <= max(ago_s + 1, 2) + 60
     assert domain.clock()["epoch"] == str(epoch) == domain.log("a")[-1][1]["g"]
-    assert place(domain.one("a", run="run3"))[0] > epoch
+    assert place(domain.one("a", moved=True))[0] > epoch
     redis("HSET", domain.key("clock"), "epoch", epoch + 10**6)
-    assert place(domain.one("a", run="run4"))[0] == epoch + 10**6 + 1
+    assert place(domain.one("a", moved=True))[0] == epoch + 10**6 + 1
 
 
 def test_an_epoch_that_was_lost_is_not_given_again(domain, redis):
     """An old file, restored, knows nothing of the epoch that began since: its next one has another number."""
-    domain.one("a", run="run1")
+    domain.one("a")
     ms, seq = place(domain.position())[1:]
     redis("HSET", domain.key("clock"), "from:1", f"{ms - 3000}-{seq}")
     old = redis("DUMP", domain.key("clock"))
-    lost = place(domain.one("a", run="run2"))[0]
+    lost = place(domain.one("a", moved=True))[0]
     seconds = int(redis("TIME")[0])
     harness.wait_until(lambda: int(redis("TIME")[0]) > seconds + 1, "the next second")
     redis("RESTORE", domain.key("clock"), 0, old, "REPLACE")
     redis("DEL", domain.key("log:a"), domain.key("last:a"))
-    assert place(domain.one("a", run="run3"))[0] > lost
+    assert place(domain.one("a", moved=True))[0] > lost
 
 
 def test_many_epochs(domain):
     """Epochs above 35 take more than one digit."""
-    ids = [domain.one("a", run=f"run{n}") for n in range(1, 41)]
+    ids = [domain.one("a", moved=n > 1) for n in range(1, 41)]
     epochs = [place(i)[0] for i in ids]
     assert epochs == sorted(set(epochs)) and epochs[-1] >= 40
     assert domain.log("a")[-1][1]["g"] == str(epochs[-1])
@@ -359,16 +365,16 @@ def test_many_epochs(domain):
 def test_missing_last_comes_from_the_log(domain, redis):
     """Section 4: prev is from `last`, else from the log's last entry with its epoch, else `0`."""
     for run in range(1, 38):
-        ident = domain.one("a", run=f"run{run}")
+        ident = domain.one("a", moved=run > 1)
     redis("DEL", domain.key("last:a"))
-    domain.one("a", run="run99")
+    domain.one("a", moved=True)
     assert domain.log("a")[-1][1]["p"] == ident
     redis("DEL", domain.key("last:a"), domain.key("log:a"))
-    domain.one("a", run="run99")
+    domain.one("a")
     assert domain.log("a")[-1][1]["p"] == "0"
     redis("DEL", domain.key("last:a"))
     kept = domain.log("a")[-1][0]
-    domain("a", "b", run="run99")
+    domain("a", "b")
     assert "%d-%d" % place(domain.log("a")[-1][1]["p"])[1:] == kept
 
 
@@ -395,18 +401,34 @@ def test_clock_that_vanished(domain, redis):
     assert [domain.log(t)[-1][1]["p"] for t in "abc"] == ["0", "0", "0"]
 
 
+def test_clock_that_vanished_within_a_millisecond(domain, redis):
+    """What another topic's log holds of the same millisecond is of the former birth as well, or an id would stand for two
+    events: the former one, and the one of the new birth with its numbers."""
+    former = [("a", "1"), ("b", "2"), ("b", "3")]
+    evals = [("EVAL", SCRIPT, len(keys), *keys, *values) for keys, values in (domain.command("a", "b", items=former),
+                                                                              domain.command("a"))]
+    def attempt():
+        redis("DEL", domain.key("clock"))
+        first, _, second = domain.client.pipeline([evals[0], ("DEL", domain.key("clock")), evals[1]])
+        old, new = place(first.decode().split()[-1]), place(second.decode().split()[-1])
+        return old[1] == new[1] and (old, new)
+
+    old, new = harness.wait_until(attempt, "two births in one millisecond")
+    assert tuple(map(int, domain.clock()["from:1"].split("-"))) >= old[1:] and new > old
+
+
 def test_clock_behind_its_logs(domain, redis):
     """A clock that knows nothing of what a log holds is not that log's: a birth, and its notes begin anew."""
-    domain.one("a", run="run1")
-    domain.one("a", run="run2")
+    domain.one("a")
+    domain.one("a", moved=True)
     redis("DEL", domain.key("clock"))
-    domain.position(run="run2")
-    domain.position(run="run3")
-    domain.one("c", run="run3")
+    domain.position()
+    domain.position(moved=True)
+    domain.one("c")
     birth = domain.clock()["birth"]
     ahead = int(domain.clock()["ms"]) + 1_000_000
     redis("XADD", domain.key("log:b"), f"{ahead}-3", "e", "{}", "p", "0", "g", "1")
-    ids = domain("b", "c", run="run3")[2]
+    ids = domain("b", "c")[2]
     assert [place(i) for i in ids] == [(1, ahead, 4), (1, ahead, 5)]
     clock = domain.clock()
     assert clock["birth"] != birth and clock["from:1"] == f"{ahead}-3"
@@ -423,8 +445,9 @@ def test_numbers_of_somebody_else(domain, redis, where, number):
         redis("HSET", domain.key("clock"), "epoch", number)
     else:
         redis("DEL", domain.key("log:t"), domain.key("last:t"))
-        place = redis("XADD", domain.key("log:t"), "*", "e", "{}", "p", "0", "g", number).decode()
-        redis("HSET", domain.key("clock"), "ms", int(place.split("-")[0]) + 1)
+        ms = int(domain.clock()["ms"]) + 1
+        redis("XADD", domain.key("log:t"), f"{ms}-0", "e", "{}", "p", "0", "g", number)
+        redis("HSET", domain.key("clock"), "ms", ms + 1)
     before = domain.clock(), domain.log("t")
     with pytest.raises(RedisError, match="none of ours"):
         domain("t")
@@ -559,8 +582,9 @@ def test_out_of_memory(own_domain, topics):
     own_domain.refused("OOM ", *topics, key="k" if topics else None)
     own_domain.redis("CONFIG", "SET", "maxmemory", "0")
     own_domain("a", "b")
+    own_domain.redis("HSET", own_domain.key("clock"), "run", "gone")
     own_domain.redis("CONFIG", "SET", "maxmemory", "1")
-    own_domain.refused("OOM ", "a", run="run2")
+    own_domain.refused("OOM ", "a")
     own_domain.refused("OOM ", "a", "b", key="k")
     own_domain.refused("OOM ", "a", items=[("a", "x"), ("a", "y")], key="k")
 
@@ -655,20 +679,145 @@ def test_births_that_are_none(domain, birth):
 def test_many_events_that_are_none(domain):
     """A call that cannot be understood writes nothing."""
     keys, values = domain.command("a")
-    for items in ([], [2, "{}"], [0, "{}"], ["x", "{}"], ["1"], [1, "{}", 1], [1, "{}", 2, "{}"]):
+    event = json.dumps({"data": "x"})
+    for items in ([], [2, event], [0, event], ["x", event], ["1"], [1, event, 1], [1, event, 2, event]):
         domain.nothing_happens("^ERR", keys, [*values[:5], "", "", values[7], *items])
 
 
 def test_replica(own_domain, redis):
-    """A replica refuses. Asking for the position needs no write, and so works, until it is another process's."""
+    """A replica refuses: to begin an epoch as well, since it is another process than the clock's."""
     master = Domain(redis, f"replica{own_domain.redis.port}")
     domain = Domain(own_domain.redis, master.prefix, own_domain.client)
     ident = master.one("a")
     own_domain.redis("REPLICAOF", "127.0.0.1", redis.port)
     harness.wait_until(domain.clock, "replication")
     domain.refused("READONLY", "a", key="k")
-    assert domain.position() == ident
-    domain.refused("READONLY", run="run2")
+    domain.refused("READONLY")
+    assert domain.last("a") == ident
+
+
+LONG = "x" * 300
+UNDELIVERABLE = {
+    "no JSON": "hello",
+    "cut short": '{"data":"x"',
+    "something behind": '{"data":"x"} x',
+    "a raw line end": '{"data":"' + LONG + '\n"}',
+    "a raw line end, and short": '{"event":"e","data":"a\rb"}',
+    "a raw NUL": '{"data":"a\0b"}',
+    "a quote within": '{"data":"a"b"}',
+    "no last quote": '{"data":"x}',
+    "a quote for the brace": '{"data":"x"',
+    "another end": '{"data":"x"]',
+    "a space in front": ' {"data":"x"}',
+    "no object": '["data"]',
+    "a string": '"data"',
+    "no data": '{"event":"x"}',
+    "no data, and long": '{"event":"x","other":"' + LONG + '"}',
+    "data is a number": '{"data":5}',
+    "data is an object": '{"data": {"a":"' + LONG + '"}}',
+    "data is null": '{"data":null}',
+    "a lone surrogate": '{"data":"\\ud83d"}',
+    "a lone surrogate, and long": '{"data":"' + LONG + '\\uDE00"}',
+    "too much data": json.dumps({"data": "x" * (2**20 + 1)}),
+    "too much data, escaped": '{"data":"' + "\\u0061" * (2**20 + 1) + '"}',
+    "too much of all": '{"data":"x","other":"' + "x" * (6 * 2**20 + 4096) + '"}',
+    "a reserved name": '{"event":"relay.live","data":"x"}',
+    "EventSource's own name": '{"event":"error","data":"x"}',
+    "the other one": '{"event": "open", "data": "x"}',
+    "a name with a control character": '{"event":"a\\u0085","data":"x"}',
+    "a name that is none": '{"event":false,"data":"x"}',
+    "a name that is long": '{"event":"' + "x" * 129 + '","data":"x"}',
+    "a name that is reserved, and long": '{"event": "open","data":"' + LONG + '"}',
+    "a name that is an object": '{"event":{},"data":"' + LONG + '"}',
+    "a retry of no time, and long": '{"retry":99,"data":"' + LONG + '"}',
+    "a retry of no time": '{"retry":99,"data":"x"}',
+    "a retry with a fraction": '{"retry":100.5,"data":"x"}',
+    "a retry in words": '{"retry":"100","data":"x"}',
+}
+
+
+@pytest.mark.parametrize("name", UNDELIVERABLE)
+def test_what_no_relay_would_deliver(domain, name):
+    """A third party's event that every relay would drop is refused, alone and among others, and has no id."""
+    text = UNDELIVERABLE[name]
+    keys, values = domain.command("a")
+    domain.nothing_happens("^SSEEVENT no relay would deliver the event: ", keys, [*values[:5], text, *values[6:]])
+    items = [1, '{"data":"x"}', 1, text]
+    domain.nothing_happens("^SSEEVENT no relay would deliver event 2: ", keys, [*values[:5], "", *values[6:], *items])
+
+
+@pytest.mark.parametrize("text", [
+    '{"data":""}', '{"data" : "x"} \n', json.dumps({"data": "x" * 2**20}), json.dumps({"data": "x" * 2**19 + "\U0001f600"}),
+    '{"event":null,"retry":null,"data":"\\ud83d\\ude00"}', json.dumps({"event": "e", "data": "\n" * 300}, indent=2),
+    '{"event":"\u00e9","retry":100,"data":"\\u0000"}', '{"data":"' + "\\u0061" * 2**20 + '"}',
+    '{"meta":{"data":5},"more":[1,{"a":null}],"event":"","data":"' + LONG + '"}',
+    '{"meta":{"event":"error"},"data":"' + LONG + '","retry":100}',
+    '{"event": "a-b_1", "data": ""}', '{"event":"","data":"\u00e9"}', '{"data": "}"}', '{"data":"' + LONG + '"}', '{"data":"\\\\"}',
+], ids=range(15))
+def test_what_relays_deliver(domain, start_relay, text):
+    """The script refuses nothing that a relay takes: each of these reaches a client."""
+    relay = start_relay("--prefix", domain.prefix).wait_ready()
+    client = relay.live("a")
+    keys, values = domain.command("a")
+    answer = domain.client("EVAL", SCRIPT, len(keys), *keys, *[*values[:5], text, *values[6:]]).decode()
+    client.wait_for(lambda e: e.id == answer.split()[2])
+
+
+@pytest.mark.parametrize("text", [b'{"data":"\xff"}', b'{"data":"a\tb"}', b'{"data":"x","data":"y"}'], ids=["utf8", "control", "twice"])
+def test_what_the_script_does_not_see(domain, text):
+    """As the contract says: it is stored, and has an id (what readers are told: test_broken_entries)."""
+    keys, values = domain.command("a")
+    answer = domain.client("EVAL", SCRIPT, len(keys), *keys, *[*values[:5], text, *values[6:]]).decode()
+    assert domain.last("a") == answer.split()[2]
+
+
+def test_an_old_run_id(domain):
+    """Issue of pools: a client that passes the run_id of another process begins no epoch, at the birth and later."""
+    for run in ("old", domain.run_id, "older", "old", ""):
+        assert place(domain.one("a", run=run))[0] == 1
+    assert domain.clock()["run"] == domain.run_id
+    assert [field for field in domain.clock() if field.startswith("from:")] == ["from:1"]
+    epoch = place(domain.one("a", run="old", moved=True))[0]  # the server asked is another one: an epoch after all
+    assert epoch > 1 and domain.clock()["run"] == domain.run_id
+    assert place(domain.one("a", run=""))[0] == epoch
+
+
+def test_an_old_run_id_without_the_right_to_ask(own_redis):
+    """Then the caller's word has to do, and an empty one does not."""
+    domain = publish_as(own_redis, "~sse:{*", "&sse:*", "-info")
+    assert place(domain.one("a", run="one"))[0] == 1
+    assert place(domain.one("a", run="two"))[0] > 1
+    domain.refused("^ERR the value run is empty", "a", run="")
+
+
+def test_old_notes_go(domain, redis):
+    """Notes of epochs that began longer ago than the memory go with the next epoch; `noted` says from where on all are there."""
+    first = domain.one("a")
+    ms, seq = place(first)[1:]
+    days = 24 * 3600
+    begun = ms - 30 * days * 1000
+    notes = {5: 1, 10 * days: 2, 22 * days: 3, 23 * days + 7200: 4, 29 * days: 5}  # seconds since the birth: its place
+    redis("HSET", domain.key("clock"), "from:1", f"{begun}-0", *sum(([f"from:{n}", f"{begun}-{at}"] for n, at in notes.items()), []))
+    epoch = place(domain.one("a", moved=True))[0]
+    clock = domain.clock()
+    kept = sorted(int(field[5:]) for field in clock if field.startswith("from:"))
+    assert kept == [1, 23 * days + 7200, 29 * days, epoch]
+    assert clock["noted"] == str(23 * days + 7200)
+    domain.one("a", moved=True)
+    assert domain.clock()["noted"] == clock["noted"]
+    redis("DEL", domain.key("clock"))
+    domain.one("a")
+    assert "noted" not in domain.clock()
+
+
+def test_notes_are_bounded(domain, redis):
+    """However many epochs begin within the memory, 255 notes and that of the birth are what is kept."""
+    domain.one("a")
+    for _ in range(300):
+        ident = domain.position(moved=True)
+    clock = domain.clock()
+    kept = sorted(int(field[5:]) for field in clock if field.startswith("from:"))
+    assert len(kept) == 256 and kept[0] == 1 and kept[-1] == place(ident)[0] and int(clock["noted"]) == kept[1]
 
 
 RIGHTS = (
@@ -689,15 +838,15 @@ def test_rights_that_suffice(own_redis):
     """The list of rights in the documentation is enough."""
     domain = publish_as(own_redis, "~sse:{*", "&sse:*")
     domain.one("a", key="k")
-    domain("a", "b", run="run2")
+    domain("a", "b", moved=True)
     own_redis("DEL", "sse:{0}:last:a")
-    domain.one("a", run="run2")
+    domain.one("a")
     own_redis("HSET", "sse:{0}:clock", "ms", "5")
     own_redis("DEL", "sse:{0}:last:a")
-    domain.one("a", run="run2")  # another birth
+    domain.one("a")  # another birth
     assert domain("a", key="k")[1]
     sha = domain.client("SCRIPT", "LOAD", SCRIPT).decode()
-    domain("a", run="run2", eval_as="EVALSHA", script=sha)
+    domain("a", eval_as="EVALSHA", script=sha)
 
 
 @pytest.mark.parametrize("rules", [["~sse:{*", "&sse:*", "-publish"], ["~sse:{*", "resetchannels", "&sse:other"]])
@@ -790,7 +939,7 @@ def test_replicas_get_the_same(own_domain):
             replica("REPLICAOF", "127.0.0.1", own_domain.redis.port)
             harness.wait_until(lambda: b"master_link_status:up" in replica("INFO", "replication"))
             own_domain("a", "b", key="k")
-            own_domain("a", run="run2")
+            own_domain("a", moved=True)
             own_domain("a", "b", items=[("a", "x"), ("b", "y"), ("a", "z")], key="many")
             assert own_domain.client("WAIT", 1, 20000) == 1
             assert own_domain.dump() == Domain(replica, "sse").dump()

@@ -88,6 +88,7 @@ def test_every_command_says_what_it_does_and_takes():
 def test_the_version():
     done = run_publish("--version")
     assert re.fullmatch(r"sse-publish \d+\.\d+\.\d+\n", done.stdout) and done.returncode == 0
+    assert run_publish("-V").stdout == done.stdout
 
 
 # ---- what is refused ----
@@ -103,7 +104,7 @@ REFUSED = {
     "too many words": (["a", "two", "words"], "data with spaces needs quotes"),
     "a topic twice": (["-t", "a", "-t", "a"], 'the topic "a" is given twice'),
     "no such command": (["help", "nonsense"], 'there is no command "nonsense"; there are publish, '),
-    "no such file": (["--generate", "csh"], '--generate "csh" is none of its values; allowed: man, bash'),
+    "no such file": (["--generate", "csh"], '--generate "csh" is not one of its values; allowed: man, bash'),
 }
 
 
@@ -272,6 +273,8 @@ def complete_fish(line, cwd):
     done = run("fish", "--no-config", "-c", script, cwd=cwd, env={**os.environ, "HOME": str(cwd)})
     assert done.stderr == ""
     words = {found.split("\t")[0] for found in done.stdout.splitlines()}
+    typed = re.search(r"(\\ |\S)*$", line)[0]
+    words = {word for word in words if word.startswith(typed)}  # from version 4 on, others that have it in them follow
     option = re.search(r"(--[\w-]+=)\S*$", line)  # fish repeats the option
     return {w.removeprefix(option[1]) for w in words} if option else words
 

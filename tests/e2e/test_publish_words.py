@@ -68,11 +68,35 @@ def test_answers_that_cannot_be_written(redis, topic, args):
     assert done.returncode == 1 and b"cannot write to standard output: No space left" in done.stderr
 
 
+@pytest.mark.parametrize("redirect", ["</dev/null", "<<EOF\nEOF"])
+def test_no_data_is_no_event(redis, topic, redirect):
+    """As in cron: nothing is published, and it is said how an event with empty data is."""
+    done = in_shell(redis, PUBLISH, topic, redirect=redirect)
+    assert done.returncode == 2 and length_of(redis, topic) == 0 and done.stdout == b""
+    assert b"standard input is empty (`-` takes it as an event with empty data, and --empty makes one); nothing" in done.stderr
+    for args in ([topic, "-"], [topic, "--empty"], [topic, ""], ["-t", topic, "--empty", "--repeat", "2"]):
+        assert in_shell(redis, PUBLISH, *args, redirect=redirect).returncode == 0, args
+    assert data_of(redis, topic) == [""] * 5
+
+
+def test_a_line_end_alone_is_data(redis, topic):
+    assert say(redis, topic, stdin=b"\n") == "" and data_of(redis, topic) == [""]
+
+
 # ---- what was meant ----
 
 
+def test_a_mistyped_command_is_asked_about(redis):
+    """Alone, it may be meant as a command; nothing is published, whatever standard input holds."""
+    question = 'there is no command "doctr"; to publish to a topic of that name: sse-publish -t doctr; or was doctor meant?'
+    before = redis("DBSIZE")
+    for args in (["doctr"], ["doctr", "--json"], ["--event", "e", "doctr"]):
+        assert question in say(redis, *args, code=2, stdin=b"some data")
+    assert redis("DBSIZE") == before
+
+
 def test_a_mistyped_command_is_noted(redis, topic):
-    """It is a topic, and it is said that a command is called nearly so; not where -t or -- says that it is one."""
+    """With data it is a topic, and it is said that a command is called nearly so; not where -t or -- says that it is one."""
     note = '"histroy" is a topic here; was the command history meant?'
     assert note in say(redis, "histroy", topic)
     for args in (["-t", "histroy", topic], ["--", "histroy", topic], [topic, "histroy"]):

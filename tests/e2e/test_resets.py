@@ -12,6 +12,7 @@ from checker import parse_id
 from harness import publish_until_received, wait_until
 from pair import Pair
 from test_publish_durable import log_of, post
+from test_publish_script import Domain
 from test_resume import come_back, node, numbers_until, publish, publish_lines  # noqa: F401 (a fixture)
 
 NODE = 100  # Redis trims a log by whole nodes of so many entries
@@ -95,6 +96,29 @@ def test_log_that_vanished(start_relay, own_redis, topic, last_too):
             assert not resets(stream)
 
 
+def test_stored_without_a_word(node, own_redis, topic):  # noqa: F811
+    """An event that was stored and not announced, found by the next one of its topic. On a connection whose cursor an event
+    of another topic has moved past it, it is told as lost; elsewhere it comes."""
+    own_redis("ACL", "SETUSER", "mute", "on", ">pw", "~*", "+@all", "resetchannels")
+    with own_redis.client() as client, node.live(topic) as one, node.live(f"/sse?topics={topic},{topic}.beside") as both:
+        client("AUTH", "mute", "pw")
+        quiet = Domain(own_redis, "sse", client)
+        for number in (1, 4):
+            for name, n in ((topic, number), (f"{topic}.beside", number + 1)):
+                publish(node, name, n)
+                both.wait_data(str(n))
+            assert not quiet(topic, data=f"unheard {number}")[0]
+            passing = publish(node, f"{topic}.beside", f"passing {number}")
+            both.wait_data(f"passing {number}")
+            publish(node, topic, number + 2)
+            assert wait_reset(both, "trimmed", topic) == passing  # before its cursor goes on
+            both.wait_data(str(number + 2))
+        one.wait_data("6")
+        assert [e.data for e in one.named("message")] == ["1", "unheard 1", "3", "4", "unheard 4", "6"] and not resets(one)
+        expected = ["1", "2", "passing 1", "3", "4", "5", "passing 4", "6"]
+        assert [e.data for e in both.named("message")] == expected and len(resets(both)) == 2
+
+
 def test_all_was_seen_before_it_was_trimmed(node, own_redis, topic):  # noqa: F811
     """A cursor at the last event is complete though the log is empty."""
     cursor = publish(node, topic, 1, 2)
@@ -135,6 +159,26 @@ def test_flushall_while_nobody_watched(node, own_redis, topic):  # noqa: F811
         assert parse_id(at)[0] == parse_id(new)[0]
         goes_on(stream, node, topic)
         assert [e.data for e in stream.named("message")] == ["2", "after"]
+
+
+@pytest.mark.parametrize("options", [[], ["--ring-topic", "4KiB"]], ids=["ring", "log"])
+def test_a_birth_and_a_log_that_is_short(start_relay, own_redis, topic, options):
+    """The clock is deleted, and a burst pushes the first events of the new birth out of a short log: that something of
+    what came since is gone is told as well, where the reset is."""
+    own_redis("CONFIG", "SET", "stream-node-max-entries", "1")
+    relay = start_relay("--allow-anonymous-publish", *options, redis_url=own_redis.url).wait_ready()
+    old = publish(relay, topic, "old")
+    own_redis("DEL", "sse:{0}:clock")
+    for n in range(100):
+        post(relay, f"topic={topic}&history=5", f"{n} {'x' * 500}".encode())
+    assert len(log_of(own_redis, topic)) < 100
+    with come_back(relay, topic, old) as stream:
+        at = wait_reset(stream, "birth", topic)
+        assert wait_reset(stream, "trimmed", topic) == at
+        goes_on(stream, relay, topic)
+        numbers = [int(e.data.split()[0]) for e in stream.named("message")[:-1]]
+        assert numbers and numbers == list(range(numbers[0], 100)) and numbers[0] > 0
+        assert len(resets(stream)) == 2
 
 
 def test_cursor_of_another_deployment(node, topic):  # noqa: F811
@@ -271,6 +315,11 @@ def restart_from(redis, file):
     return int(wait_until(lambda: (n := redis("HGET", "sse:{0}:clock", "epoch")) != b"1" and n, "another epoch"))
 
 
+def until_published(relay, topic):
+    """/readyz may not know yet that Redis was away, and each of the relay's connections comes back for itself."""
+    wait_until(lambda: relay.post(f"/sse?topic={topic}", b"x").status == 200, "a publish")
+
+
 def live_id(relay, topic):
     with relay.live(topic) as stream:
         return stream.named("relay.live")[0].id
@@ -286,10 +335,12 @@ def test_epoch_that_was_lost(start_relay, own_redis, topic, quiet):
     file = (own_redis.directory / "dump.rdb").read_bytes()
     epoch = restart_from(own_redis, file)
     relay.wait_ready()
+    if not quiet:
+        until_published(relay, f"{topic}.other")
     lost = publish(relay, topic, "lost 1", "lost 2", "lost 3") if not quiet else None
     lost = wait_until(lambda: parse_id(at := lost or live_id(relay, topic))[1] == epoch and at, "the epoch's cursor")
     assert restart_from(own_redis, file) > epoch, "the number of the lost epoch was given again"
-    relay.wait_ready()
+    until_published(relay, f"{topic}.other")
     publish(relay, topic, 3, 4)
     with come_back(relay, topic, kept) as stream:
         assert numbers_until(stream, 4) == [3, 4]

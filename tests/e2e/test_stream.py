@@ -11,7 +11,7 @@ from http_raw import Closed
 from sse import Parser
 
 STREAM_HEADERS = {
-    "content-type": "text/event-stream",
+    "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache, no-store, no-transform",
     "x-accel-buffering": "no",
     "x-content-type-options": "nosniff",
@@ -70,6 +70,20 @@ def test_first_bytes(relay, topic):
         kinds = [kind for kind, _ in stream.parser.log]
         assert kinds[0] == "retry" and "comment" in kinds[: kinds.index("event")]
         assert stream.raw.startswith(b"retry: ")
+
+
+def test_no_block_without_data(relay_with, redis, topic):
+    """Many libraries deliver an empty message for a block without data, at each connect and heartbeat: there is none."""
+    relay = relay_with("--heartbeat", "100ms", "--max-age", "3s")
+    with relay.live(topic) as stream:
+        redis.publish(topic, "between heartbeats")
+        stream.wait_data("between heartbeats")
+        stream.read_until(lambda: len(stream.parser.comments) > 3)
+        stream.wait_end()
+        *blocks, rest = stream.raw.decode().split("\n\n")
+        assert rest == "" and len(blocks) == len(stream.events) == 3
+        assert all("data: " in block for block in blocks)
+        assert stream.events[-1].name == "relay.close" and stream.parser.log[-2][0] == "retry"
 
 
 def test_retry_is_jittered(relay, topic):
@@ -206,9 +220,10 @@ def test_forms_share_a_topic(relay, redis, topic):
         stream.close()
 
 
-def test_unknown_form(relay, topic):
+@pytest.mark.parametrize("form", ["xml", "", "JSON", "json%00", "json%00x", "%zz"])
+def test_unknown_form(relay, topic, form):
     """Section 5: `as` is data, topic or json; anything else is refused with a sentence."""
-    answer = relay.get(f"/sse?topic={topic}&as=xml")
+    answer = relay.get(f"/sse?topic={topic}&as={form}")
     assert answer.status == 400 and "as" in json.loads(answer.body)["detail"]
 
 
@@ -358,7 +373,7 @@ def test_pipelining(relay, topic):
         conn.request("GET", f"/sse?topic={topic}")
         assert [conn.read_answer().status for _ in range(20)] == [404, 200] * 10
         assert [conn.read_answer().status for _ in range(2)] == [200, 200]
-        assert conn.read_head().get("content-type") == "text/event-stream"
+        assert conn.read_head().get("content-type") == "text/event-stream; charset=utf-8"
 
 
 def test_request_in_single_bytes(relay, topic):

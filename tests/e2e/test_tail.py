@@ -263,7 +263,8 @@ def test_restarted_relay_while_events_are_published(start_relay, own_redis, tail
     feeder.join()
     assert load.wait(DEADLINE) == 0
     assert watch.wait_lines(count) == [str(n) for n in range(count)]
-    assert watch.err.count("trying again") == watch.err.count("connected again") == kills, watch.err
+    wait_until(lambda: watch.err.count("connected again") == kills, "the word that it is connected again")
+    assert watch.err.count("trying again") == kills, watch.err
 
 
 def test_another_relay(start_relay, own_redis, tail, proxy_to, topic):
@@ -429,17 +430,89 @@ def test_a_password_is_not_shown(serve):
     assert server.header(1, "Authorization") == "Bearer secret" and "secret" not in done.stderr
 
 
+# ---- headers and cookies ----
+
+
+def cut_once():
+    """A stream that ends after an event, then one that does not."""
+    return STREAM + b"retry: 100\n\n" + event("x", id="a.1.0-1"), hold(STREAM + event("y", id="a.1.0-2"))
+
+
+def test_headers(serve, tail, tmp_path):
+    """From arguments, files and standard input, as curl has them; sent again each time; in place of our own."""
+    server = serve(*cut_once())
+    (tmp_path / "headers").write_bytes(b"Authorization: Custom secret\r\n\nX-Two: 2")
+    watch = tail(server.url, "t", "-H", "X-One: 1", "-H", f"@{tmp_path}/headers", "--header", "X-Empty;", "-H", "Accept:",
+                 "-H", "User-Agent: mine", env={"SSE_TOKEN": "unused"})
+    assert watch.wait_lines(2) == ["x", "y"]
+    for n in (0, 1):
+        assert [server.header(n, name) for name in ("X-One", "X-Two", "Authorization", "User-Agent")] == [
+            "1", "2", "Custom secret", "mine"]
+        assert "\r\nX-Empty:\r\n" in server.requests[n] and server.header(n, "Accept") is None
+        assert server.requests[n].count("Authorization") == 1
+    argv = pathlib.Path(f"/proc/{watch.pid}/cmdline").read_text()
+    assert "secret" not in argv
+    done = run_publish("tail", "--url", server.url, "t", "--count", "1", "-H", "@-", env=ENV, stdin=b"X-In: put\n")
+    assert done.returncode == 0 and server.header(2, "X-In") == "put"
+
+
+def test_a_cursor_of_the_users(serve, tail):
+    """-H Last-Event-ID says where the first stream begins; then the cursor is that of the last event."""
+    server = serve(*cut_once())
+    watch = tail(server.url, "t", "-H", "last-event-id: a.1.0-0")
+    watch.wait_lines(2)
+    assert [server.header(n, "Last-Event-ID") for n in (0, 1)] == ["a.1.0-0", "a.1.0-1"]
+    assert server.requests[1].lower().count("last-event-id") == 1
+
+
+def test_cookies(serve, tail, tmp_path):
+    """name=value, or a file as curl writes it; those that come are kept for the next time."""
+    first, second = cut_once()
+    server = serve(first.replace(b"\r\n\r\n", b"\r\nSet-Cookie: node=7\r\n\r\n", 1), second)
+    (tmp_path / "jar").write_text("# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\tfrom\tjar\n")
+    watch = tail(server.url, "t", "-b", "a=1; b=2", "--cookie", "c=3", "-b", tmp_path / "jar")
+    watch.wait_lines(2)
+    sent = [{*server.header(n, "Cookie").split("; ")} for n in (0, 1)]
+    assert sent == [{"a=1", "b=2", "c=3", "from=jar"}, {"a=1", "b=2", "c=3", "from=jar", "node=7"}]
+
+
+def test_secrets_stay_on_their_host(serve):
+    """Authorization and cookies of the user's go no further than the token does."""
+    final = serve(hold(STREAM + event("x")))
+    here = serve(answer(302, b"", f"Location: {final.url}/sse"))
+    done = run_tail(here.url, "t", "--count", "1", "-H", "Authorization: secret", "-H", "Cookie: secret=1")
+    assert done.returncode == 0 and here.header(0, "Authorization") == "secret" and here.header(0, "Cookie") == "secret=1"
+    assert "secret" not in final.requests[0]
+
+
+@pytest.mark.parametrize("option, content, sentence", [
+    ("@", None, "cannot read {}: No such file or directory"),
+    ("@", b"A: b\nhunter2\n", "{}:2 is no header, which is \"Name: value\""),
+    ("@", b"A: hunter2\0\n", "{}:1 holds a control character"),
+    ("@", b"A: b\n" * 300000, "cannot read {}: it is longer than 1 MiB"),
+    ("", None, "cannot read {}: No such file or directory"),
+])
+def test_files_that_do_not_serve(tmp_path, option, content, sentence):
+    """2 and a sentence, before anything is asked for, which repeats nothing of what may be a secret."""
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    done = run_tail("http://127.0.0.1:1", "t", "-H" if option else "-b", f"{option}{path}")
+    assert (done.returncode, done.stdout) == (2, "") and sentence.format(path) in done.stderr
+    assert "hunter2" not in done.stderr
+
+
 # ---- hostile servers ----
 
 
 @pytest.mark.parametrize("head, piece, sentence", [
     (STREAM, b"x" * 65536, "it sends a line or an event of more than 8 MiB, as no relay does"),
     (STREAM, b"data: " + b"x" * 1000 + b"\n", "it sends a line or an event of more than 8 MiB, as no relay does"),
-    (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n" * 1000, "the head of its answer does not end"),
+    (b"HTTP/1.1 200 OK\r\n", (b"A: " + b"b" * 1000 + b"\r\n") * 10, "the head of its answer does not end"),
     (b"HTTP/1.1 200 OK\r\nA: ", b"b" * 65536, ""),
     (b"HTTP/1.1 404 No\r\n\r\n", b"x" * 65536, "it answers 404"),
     (b"", b"\0" * 65536, ""),
-])
+], ids=["line", "event", "head", "header", "refusal", "nothing"])
 def test_endless(serve, tail, head, piece, sentence):
     """It takes a bounded part of what never ends, and ends with a sentence."""
 

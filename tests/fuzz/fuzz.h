@@ -1,4 +1,4 @@
-/* The one function that a fuzzer defines; libFuzzer or replay.c calls it with the input. */
+/* The one function that a fuzzer defines; libFuzzer or corpus_main.c calls it with the input. */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
 

@@ -1,5 +1,5 @@
 /* Events to bytes: whatever is encoded reads back, through the chunked coding and the rules of
- * EventSource, as the event that was put in, in every form.
+ * EventSource, as the event that was put in, in every format.
  *
  * Input: one byte of flags, one each for the lengths of event name and topic, then name, topic and
  * data. The readers here are small and strict, and share nothing with the code under test. */
@@ -133,21 +133,22 @@ static void check_json(const struct block *b, const struct frame_source *s) {
     json_decref(object);
 }
 
-static void check_form(const struct frame *f, enum frame_form form, const struct frame_source *s) {
+static void check_format(const struct frame *f, enum frame_format format,
+                         const struct frame_source *s) {
     struct block b;
-    struct frame_slice plain = frame_slice(f, form, false);
-    struct text body = unchunk(frame_slice(f, form, true));
+    struct frame_slice plain = frame_slice(f, format, FRAMING_NONE);
+    struct text body = unchunk(frame_slice(f, format, FRAMING_CHUNK));
     must(same(body, plain.bytes, plain.len));
     read_block(body, &b);
     must(b.has_id == (s->id != NULL) && (!b.has_id || same(b.id, s->id, s->id_len)));
     must(b.has_retry == (s->event.retry_ms != 0) && (!b.has_retry || same(b.retry, "1500", 4)));
-    if (form == FRAME_FORM_TOPIC)
+    if (format == FRAME_FORMAT_TOPIC)
         must(same(b.event, s->topic, s->topic_len));
-    else if (form == FRAME_FORM_DATA && s->event.name_len > 0)
+    else if (format == FRAME_FORMAT_DATA && s->event.name_len > 0)
         must(same(b.event, s->event.name, s->event.name_len));
     else
         must(b.event.bytes == NULL);
-    if (form == FRAME_FORM_JSON) {
+    if (format == FRAME_FORMAT_JSON) {
         check_json(&b, s);
     } else {
         struct buf expected = BUF_INIT;
@@ -167,10 +168,10 @@ static struct text take(struct text *rest, size_t len) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 3)
         return 0;
-    unsigned flags = data[0], forms = flags & ((1u << FRAME_FORMS) - 1);
+    unsigned flags = data[0], formats = flags & ((1u << FRAME_FORMATS) - 1);
     struct text rest = {(const char *)data + 3, size - 3};
     struct text name = take(&rest, data[1]), topic = take(&rest, data[2]);
-    if (forms == 0 || topic_check(topic.bytes, topic.len) != NULL ||
+    if (formats == 0 || topic_check(topic.bytes, topic.len) != NULL ||
         event_name_check(name.bytes, name.len) != NULL || !utf8_valid(rest.bytes, rest.len))
         return 0;
     struct frame_source source = {.topic = topic.bytes,
@@ -183,12 +184,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                   .id = flags & 16 ? id_text : NULL,
                                   .id_len = sizeof(id_text) - 1,
                                   .time_ms = TIME_MS};
-    struct frame *f = frame_encode(&source, forms);
+    struct frame *f = frame_encode(&source, formats);
     must(f != NULL);
-    for (unsigned form = 0; form < FRAME_FORMS; form++) {
-        must(frame_has_form(f, form) == ((forms >> form & 1) != 0));
-        if (frame_has_form(f, form))
-            check_form(f, form, &source);
+    for (unsigned format = 0; format < FRAME_FORMATS; format++) {
+        must(frame_has_format(f, format) == ((formats >> format & 1) != 0));
+        if (frame_has_format(f, format))
+            check_format(f, format, &source);
     }
     frame_unref(f);
     return 0;

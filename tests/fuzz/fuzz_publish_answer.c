@@ -7,7 +7,7 @@
 #include "relay/base/buf.h"
 #include "relay/base/err.h"
 #include "relay/wire/id.h"
-#include "relay/wire/publish.h"
+#include "relay/wire/publish_script.h"
 #include "tests/fuzz/fuzz.h"
 
 static void must(bool condition) {

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/base/buf.h"
+#include "relay/http/h1_request.h"
 #include "relay/http/origin.h"
-#include "relay/http/request.h"
 #include "tests/fuzz/fuzz.h"
 
 static void must(bool condition) {
@@ -28,8 +29,8 @@ static size_t next_piece(struct cutter *c, size_t left) {
     return n < left ? n : left;
 }
 
-static bool wants_bytes(const struct request *r) {
-    return request_state(r) == REQUEST_HEAD || request_state(r) == REQUEST_BODY;
+static bool wants_bytes(const struct h1_request *r) {
+    return h1_request_state(r) == H1_REQUEST_HEAD || h1_request_state(r) == H1_REQUEST_BODY;
 }
 
 static void put_span(struct buf *out, struct span s) {
@@ -39,61 +40,58 @@ static void put_span(struct buf *out, struct span s) {
     buf_putc(out, '\n');
 }
 
-static void check_headers(const struct request *r) {
+static void check_headers(const struct h1_request *r) {
     static char *listed[] = {"https://a.example", "*"};
     const struct origin_policy policy = {listed, 2, NULL, 0};
-    struct buf headers = BUF_INIT;
-    size_t lines = 0;
-    origin_put_cors(&policy, r, &headers);
-    for (size_t i = 0; i < headers.len; i++) {
-        must(headers.data[i] >= ' ' || headers.data[i] == '\r' || headers.data[i] == '\n');
-        must((headers.data[i] == '\r') == (headers.data[i + 1] == '\n'));
-        lines += headers.data[i] == '\n';
-    }
-    must(lines == 1 || lines == 3 || lines == 4);
-    buf_fini(&headers);
+    struct fields fields = {0};
+    origin_put_cors(&policy, h1_request_view(r), &fields);
+    must(fields.len == 1 || fields.len == 3 || fields.len == 4);
+    for (size_t i = 0; i < fields.len; i++)
+        for (size_t at = 0; at < fields.list[i].value.len; at++)
+            must((unsigned char)fields.list[i].value.data[at] >= ' ');
 }
 
 /* Everything that can be seen of @r. */
-static void describe(const struct request *r, struct buf *out) {
+static void describe(const struct h1_request *r, struct buf *out) {
     const char *why = "";
-    int status = request_state(r) == REQUEST_FAILED ? request_failure(r, &why) : 0;
+    int status = h1_request_state(r) == H1_REQUEST_FAILED ? h1_request_failure(r, &why) : 0;
     must(strlen(why) > 0 || status == 0);
-    buf_printf(out, "state %d %d %s\n", (int)request_state(r), status, why);
-    if (request_state(r) == REQUEST_HEAD)
+    buf_printf(out, "state %d %d %s\n", (int)h1_request_state(r), status, why);
+    if (h1_request_state(r) == H1_REQUEST_HEAD)
         return;
     check_headers(r);
-    put_span(out, request_header(r, "Host"));
-    put_span(out, request_header(r, "Origin"));
-    if (request_state(r) == REQUEST_FAILED)
+    put_span(out, request_header(h1_request_view(r), "Host"));
+    put_span(out, request_header(h1_request_view(r), "Origin"));
+    if (h1_request_state(r) == H1_REQUEST_FAILED)
         return;
-    struct span path = request_path(r);
+    struct span path = h1_request_view(r)->path;
     must(path.len > 0 && memchr(path.data, '?', path.len) == NULL);
-    must(path.data[0] == '/' || request_method(r) == HTTP_METHOD_OTHER ||
+    must(path.data[0] == '/' || h1_request_view(r)->method == HTTP_METHOD_OTHER ||
          (path.data[0] == '*' && path.len == 1));
-    must(request_body(r).len <= REQUEST_BODY_MAX_BYTES);
-    must(request_method(r) != HTTP_METHOD_OTHER || !request_keep_alive(r));
-    must(request_is_http10(r) || request_header(r, "Host").data != NULL);
-    buf_printf(out, "%d %d %d %d %d %d %d\n", (int)request_method(r), request_is_http10(r),
-               request_keep_alive(r), request_expects_continue(r), request_has_body(r),
-               origin_may_publish(&(struct origin_policy){0}, r),
-               origin_host_is_local(&(struct origin_policy){0}, r));
+    must(h1_request_view(r)->body.len <= REQUEST_BODY_MAX_BYTES);
+    must(h1_request_view(r)->method != HTTP_METHOD_OTHER || !h1_request_keep_alive(r));
+    must(h1_request_is_http10(r) || request_header(h1_request_view(r), "Host").data != NULL);
+    buf_printf(out, "%d %d %d %d %d %d %d\n", (int)h1_request_view(r)->method,
+               h1_request_is_http10(r), h1_request_keep_alive(r), h1_request_expects_continue(r),
+               h1_request_has_body(r),
+               origin_may_publish(&(struct origin_policy){0}, h1_request_view(r)),
+               origin_host_is_local(&(struct origin_policy){0}, h1_request_view(r)));
     put_span(out, path);
-    put_span(out, request_query(r));
-    put_span(out, request_body(r));
+    put_span(out, h1_request_view(r)->query);
+    put_span(out, h1_request_view(r)->body);
 }
 
 /* Read one request; returns how many bytes it took. */
-static size_t read_one(struct request *r, const char *data, size_t len, struct cutter *cutter) {
+static size_t read_one(struct h1_request *r, const char *data, size_t len, struct cutter *cutter) {
     size_t taken = 0;
     while (taken < len && wants_bytes(r)) {
-        enum request_state before = request_state(r);
+        enum h1_request_state before = h1_request_state(r);
         size_t piece = next_piece(cutter, len - taken);
-        size_t n = request_feed(r, data + taken, piece);
+        size_t n = h1_request_feed(r, data + taken, piece);
         must(n > 0 && n <= piece);
         taken += n;
         /* It stops behind the head, so that a body can be refused unread. */
-        must(n == piece || request_state(r) != before);
+        must(n == piece || h1_request_state(r) != before);
     }
     return taken;
 }
@@ -103,12 +101,12 @@ static void transcribe(const char *data, size_t len, struct cutter cutter, struc
     size_t taken = 0;
     bool more = true;
     while (more && taken < len) {
-        struct request *r = request_new();
+        struct h1_request *r = h1_request_new();
         taken += read_one(r, data + taken, len - taken, &cutter);
         describe(r, out);
         buf_printf(out, "taken %zu\n", taken);
-        more = request_state(r) == REQUEST_DONE && request_keep_alive(r);
-        request_free(r);
+        more = h1_request_state(r) == H1_REQUEST_DONE && h1_request_keep_alive(r);
+        h1_request_free(r);
     }
 }
 

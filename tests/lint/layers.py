@@ -13,45 +13,53 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = {
     "relay/base": [],
     "relay/wire": ["relay/base"],
+    "relay/options": ["relay/base"],
     "relay/sse": ["relay/base", "relay/wire"],
     "relay/redis": ["relay/base"],
     "relay/bus": ["relay/base", "relay/wire", "relay/sse", "relay/redis"],
     "relay/hub": ["relay/base", "relay/wire", "relay/sse", "relay/bus/message.h"],
     "relay/auth": ["relay/base", "relay/wire"],
     "relay/http": ["relay/base", "relay/wire", "relay/sse", "relay/hub", "relay/auth"],
-    "relay/admin": ["relay/base", "relay/bus/figures.h", "relay/hub/figures.h", "relay/http/figures.h"],
-    "relay/config": ["relay/base", "relay/wire", "relay/redis"],
+    "relay/admin": ["relay/base", "relay/bus/bus_metrics.h", "relay/hub/hub_metrics.h", "relay/http/http_metrics.h"],
+    "relay/config": ["relay/base", "relay/wire", "relay/redis", "relay/options", "relay/auth/pattern.h"],
     "relay/embedded": ["relay/base"],
     # The wiring, the files right in relay/, knows every room.
     "relay": [f"relay/{room}" for room in ("base", "wire", "sse", "redis", "bus", "hub", "auth", "http", "admin",
-                                         "config", "embedded")],
+                                         "options", "config", "embedded")],
     # sse-publish, which of the relay may know these three rooms alone.
-    "publisher-cli/base": ["relay/base", "relay/wire"],
-    "publisher-cli/options": ["relay/base", "relay/wire", "relay/redis"],
+    "publisher-cli/base": ["relay/base", "relay/wire", "relay/redis/url.h"],
+    "publisher-cli/options": ["relay/base", "relay/wire", "relay/redis", "relay/options", "relay/auth/pattern.h",
+                              "publisher-cli/base"],
     "publisher-cli/input": ["relay/base", "relay/wire", "publisher-cli/options"],
     "publisher-cli/publish": ["relay/base", "relay/wire", "relay/redis", "publisher-cli/base", "publisher-cli/options",
                               "publisher-cli/input"],
     "publisher-cli/tail": ["relay/base", "relay/wire", "publisher-cli/base", "publisher-cli/options"],
+    "publisher-cli/token": ["relay/base", "relay/wire", "relay/auth", "publisher-cli/base", "publisher-cli/options"],
     "publisher-cli/inspect": ["relay/base", "relay/wire", "relay/redis", "publisher-cli/base",
                               "publisher-cli/options"],
-    "publisher-cli": ["relay/base", "relay/wire", *(f"publisher-cli/{room}" for room in (
-        "base", "options", "publish", "tail", "inspect"))],
+    "publisher-cli": ["relay/base", "relay/wire", "relay/options", *(f"publisher-cli/{room}" for room in (
+        "base", "options", "publish", "tail", "token", "inspect"))],
 }
 
 # A library's headers -> the rooms, or single files without their ending, that may include them.
 LIBRARIES = {
-    r"uv\.h|uv/.*": ["relay/base", "relay/redis", "relay/bus", "relay/http", "relay/admin", "relay/embedded",
+    r"uv\.h|uv/.*": ["relay/base", "relay/redis", "relay/bus/bus", "relay/http", "relay/admin", "relay/embedded",
                      "relay", "publisher-cli/options", "publisher-cli/input", "publisher-cli/publish",
-                     "publisher-cli/tail", "publisher-cli/inspect"],
-    r"jansson\.h": ["relay/wire", "relay/config/file", "publisher-cli/tail"],
+                     "publisher-cli/tail", "publisher-cli/token", "publisher-cli/inspect"],
+    r"jansson\.h": ["relay/wire", "relay/auth", "relay/config/file", "publisher-cli/tail"],
     r"hiredis\.h|hiredis/.*|sds\.h|read\.h": ["relay/redis"],
     r"curl/.*": ["publisher-cli/tail"],
     r"llhttp\.h|nghttp2/.*": ["relay/http"],
-    r"openssl/.*": ["relay/redis", "relay/http"],
+    r"openssl/.*": ["relay/redis", "relay/auth", "relay/http", "relay/health_check"],
     r"sys/socket\.h|sys/un\.h|netinet/.*|netdb\.h": [
         "relay/base", "relay/redis", "relay/http", "relay/admin", "relay/config", "relay/embedded", "relay"],
     r"cmocka\.h": [],
 }
+
+# Files of a room, without their ending -> headers of it that they may not include: whoever serves a request cannot ask
+# which protocol brought it.
+APART = {r"relay/http/(?:route|sse|post|access|respond|exchange|request|fields|origin|query|start)":
+         r"relay/http/(?:h\d\w*|conn|transport|server)\.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 
@@ -63,6 +71,9 @@ def room_of(path):
 
 def may_include(path, header):
     """Whether the file may include that header of ours."""
+    file = str(pathlib.PurePosixPath(path).with_suffix(""))
+    if any(re.fullmatch(files, file) and re.fullmatch(headers, header) for files, headers in APART.items()):
+        return False
     allowed = ROOMS[room_of(path)]
     return room_of(header) in (room_of(path), *allowed) or header in allowed
 
@@ -85,7 +96,8 @@ def check_include(root, path, mark, header):
     elif not header.endswith(".h"):
         return f'"{header}" is no header'
     elif not may_include(path, header):
-        return f'{room_of(path)} may not know "{header}"'
+        who = path if room_of(header) == room_of(path) else room_of(path)
+        return f'{who} may not know "{header}"'
     return None
 
 

@@ -8,7 +8,7 @@ import pytest
 
 def check_file(tmp_path, path, text):
     """The problems of a tree that holds one file beside the headers that exist to be included."""
-    for header in ("relay/base/buf.h", "relay/hub/hub.h", "relay/bus/bus.h", "relay/bus/message.h"):
+    for header in ("relay/base/buf.h", "relay/hub/hub.h", "relay/bus/bus.h", "relay/bus/message.h", "relay/http/h1.h"):
         file = tmp_path / header
         file.parent.mkdir(parents=True, exist_ok=True)
         guard = header.upper().replace("/", "_").replace(".", "_")
@@ -28,6 +28,7 @@ def check_file(tmp_path, path, text):
     ("relay/hub/x.c", "#include <sys/socket.h>", "relay/hub/x.c:1: relay/hub may not know <sys/socket.h>"),
     ("relay/hub/x.c", '#include "hub.h"', 'relay/hub/x.c:1: "hub.h" is not a file, seen from the root of the tree'),
     ("relay/http/x.c", '#include "relay/http/x.c"', 'relay/http/x.c:1: "relay/http/x.c" is no header'),
+    ("relay/http/sse.c", '#include "relay/http/h1.h"', 'relay/http/sse.c:1: relay/http/sse.c may not know "relay/http/h1.h"'),
     ("relay/attic/x.c", "", "relay/attic/x.c:1: relay/attic is not a room of the table"),
     ("relay/base/x-y.h", "#ifndef X_H\n#define X_H\n", "relay/base/x-y.h:1: wants the include guard RELAY_BASE_X_Y_H"),
 ])
@@ -40,6 +41,7 @@ def test_a_violation_is_named(tmp_path, path, text, problem):
     ("relay/config/file.c", "#include <jansson.h>\n"),
     ("relay/app.c", '#include "relay/hub/hub.h"\n#include <uv.h>\n'),
     ("relay/wire/x.c", "#include <jansson.h>\n"),
+    ("relay/http/server.c", '#include "relay/http/h1.h"\n'),
 ])
 def test_what_the_table_allows_passes(tmp_path, path, text):
     assert check_file(tmp_path, path, text) == []

@@ -88,14 +88,14 @@ def script_that_waits(mine, others):
     return f"#!/bin/sh\ntouch {mine}\nwhile [ ! -e {others} ]; do sleep 0.05; done\necho ok 1 - a\n"
 
 
-def start(tmp_path, *sources):
+def start(tmp_path, *sources, options=()):
     """run.py on shell scripts, two at a time, still running."""
     programs = []
     for number, source in enumerate(sources):
         programs.append(tmp_path / f"test_{number}")
         programs[-1].write_text(source, encoding="utf-8")
         programs[-1].chmod(0o755)
-    return subprocess.Popen([sys.executable, RUN, "--jobs", "2", "--build", str(tmp_path), *programs],
+    return subprocess.Popen([sys.executable, RUN, "--jobs", "2", "--build", str(tmp_path), *options, *programs],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -114,3 +114,21 @@ def test_what_runs_ends_with_the_runner(tmp_path):
         runner.communicate(timeout=60)
         assert runner.returncode == 128 + signal.SIGTERM
     assert not pathlib.Path(f"/proc/{pid_file.read_text().strip()}").exists()
+
+
+def test_the_longest_are_begun_first(tmp_path):
+    """By the hints, wherever they stand: these two wait for each other, and what comes before them finds neither."""
+    one, other, hints = tmp_path / "one", tmp_path / "other", tmp_path / "hints"
+    hints.write_text("# seconds\n5 test_3\n9 test_1\n")
+    behind = f"#!/bin/sh\n[ -e {one} ] && [ -e {other} ] && echo ok 1 - a\n"
+    sources = [behind, script_that_waits(one, other), behind, script_that_waits(other, one)]
+    with start(tmp_path, *sources, options=["--longest", str(hints)]) as runner:
+        assert last_line(runner.communicate(timeout=60)[0]) == "4 passed, 0 failed"
+
+
+def test_the_hints_name_what_there_is():
+    root = RUN.parent.parent
+    for line in (root / "tests/longest.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            name = line.split()[1]
+            assert (root / name).exists() or (root / f"{name}.c").exists(), name

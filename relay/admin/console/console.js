@@ -7,7 +7,7 @@
  */
 
 import {
-  curlLine, describeIds, describeReset, encode, javascriptFor, noticeTopics, sentenceOf, shellQuote, splitTopics,
+  curlLine, curlToken, describeIds, describeReset, encode, javascriptFor, noticeTopics, sentenceOf, shellQuote, splitTopics,
   streamUrl, topicsFromQuery, topicsQuery,
 } from './words.js';
 
@@ -23,6 +23,10 @@ const SUGGESTED = ['time', 'letters'];
 
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+
+/* The token is in its field alone, and in no address, storage or copied line. EventSource can set no header. */
+const token = () => $('token').value.trim();
+const bearer = () => (token() ? { Authorization: `Bearer ${token()}` } : {});
 
 /* ---- topics ---- */
 
@@ -56,7 +60,7 @@ function topicsChanged() {
   $('topics').replaceChildren(...topics.map(chip));
   $('publish-topics').replaceChildren(...topics.map((topic) => new Option(topic, topic)));
   if (!$('publish-topic').value) $('publish-topic').value = topics.at(-1) ?? '';
-  $('curl').textContent = topics.length ? curlLine(topics) : '';
+  $('curl').textContent = topics.length ? curlLine(topics, token()) : '';
   $('javascript').textContent = topics.length ? javascriptFor(topics) : '';
   history.replaceState(null, '', topics.length ? `?${topicsQuery(topics)}` : location.pathname);
   connection.cursor = ''; // a topic that is new here has no gap to be told of
@@ -97,6 +101,7 @@ function connect(start) {
   disconnect();
   const query = [topicsQuery([...watched.keys()]), 'as=json', 'ping=1'];
   if (start) query.push(start);
+  if (token()) query.push(`token=${encode(token())}`);
   const url = streamUrl(query.join('&'));
   const source = new EventSource(url);
   connection.source = source;
@@ -149,7 +154,7 @@ async function refusal(url) {
   const abort = new AbortController();
   const patience = setTimeout(() => abort.abort(), PATIENCE_MS);
   try {
-    const answer = await fetch(url, { signal: abort.signal });
+    const answer = await fetch(url, { signal: abort.signal, headers: bearer() });
     return answer.ok ? '' : await sentenceOf(answer);
   } finally {
     clearTimeout(patience);
@@ -496,7 +501,7 @@ function publishRequest() {
 /* --data-raw: unlike --data it does not read a file when the data begins with @. */
 function publishCurlLine() {
   const { url, body } = publishRequest();
-  return `curl --data-raw ${shellQuote(body)} ${shellQuote(url)}`;
+  return `curl ${curlToken(token())}--data-raw ${shellQuote(body)} ${shellQuote(url)}`;
 }
 
 async function publish() {
@@ -507,7 +512,7 @@ async function publish() {
   };
   $('publish-send').disabled = true;
   try {
-    const response = await fetch(url, { method: 'POST', body });
+    const response = await fetch(url, { method: 'POST', body, headers: bearer() });
     if (response.ok) answer(describeIds((await response.json()).ids), true);
     else answer(`${response.status}: ${await sentenceOf(response)}`, false);
   } catch {
@@ -552,6 +557,7 @@ $('topic-input').addEventListener('keydown', (event) => {
   watched.delete([...watched.keys()].at(-1));
   topicsChanged();
 });
+$('token').addEventListener('change', topicsChanged);
 $('connect').addEventListener('click', () => (connection.source ? disconnect() : resume()));
 $('replay').addEventListener('change', replay);
 $('pause').addEventListener('click', () => setPaused(!list.paused));

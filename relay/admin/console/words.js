@@ -25,7 +25,10 @@ export const streamUrl = (query) => new URL(`sse?${query}`, location.href).href;
 /* For POSIX sh: nothing is special inside single quotes but the quote itself. */
 export const shellQuote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-export const curlLine = (topics) => `curl -N ${shellQuote(streamUrl(topicsQuery(topics)))}`;
+/* The token itself is not to be copied with a line: it is taken from the shell. */
+export const curlToken = (token) => (token ? '-H "Authorization: Bearer $TOKEN" ' : '');
+
+export const curlLine = (topics, token) => `curl -N ${curlToken(token)}${shellQuote(streamUrl(topicsQuery(topics)))}`;
 
 export const javascriptFor = (topics) => `\
 const source = new EventSource(${JSON.stringify(streamUrl(`${topicsQuery(topics)}&as=json`))});
@@ -51,10 +54,10 @@ export function describeIds(ids) {
 }
 
 const REASONS = {
-  trimmed: 'events that you missed are no longer kept: a topic keeps so many, for so long',
-  birth: 'your position is none of this Redis, which was emptied or is another one; what you missed cannot be told',
+  trimmed: 'events that you missed are no longer kept: a topic keeps only some events, for some time',
+  birth: 'your position is not of this Redis, which was emptied or is another one; what you missed is not known',
   limit: 'you missed more events than the relay replays at once',
-  failover: 'Redis lost its latest events in a failover or a restart; some that were shown here are gone',
+  failover: 'Redis lost its latest events in a failover or a restart; some that were shown here no longer exist',
   live: 'live events may have been missed; they are not kept',
 };
 

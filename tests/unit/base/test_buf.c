@@ -132,6 +132,24 @@ static void writes_short_json_escapes_and_nothing_for_nothing(void **state) {
     buf_fini(&b);
 }
 
+static void escapes_what_others_take_for_the_end_of_a_line(void **state) {
+    (void)state;
+    static const char text[] = "a\xc2\x85"
+                               "b\xe2\x80\xa8\xe2\x80\xa9\n\xe2\x80\xaa\xc2\x86";
+    struct buf b = BUF_INIT;
+    buf_put_json_line(&b, text, strlen(text));
+    assert_string_equal(b.data, "\"a\\u0085b\\u2028\\u2029\\n\xe2\x80\xaa\xc2\x86\"");
+    json_t *value = json_loadb(b.data, b.len, JSON_DECODE_ANY, NULL);
+    assert_string_equal(json_string_value(value), text);
+    json_decref(value);
+    buf_reset(&b);
+    buf_put_json(&b, text, 3);          /* and not where nobody asked for it */
+    buf_put_json_line(&b, text + 4, 2); /* cut: no UTF-8, but nothing behind it is read */
+    buf_put_json_line(&b, NULL, 0);
+    assert_string_equal(b.data, "\"a\xc2\x85\"\"\xe2\x80\"\"\"");
+    buf_fini(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_empty_and_safe_before_the_first_byte),
@@ -143,6 +161,7 @@ int main(void) {
         cmocka_unit_test(hands_its_bytes_over),
         cmocka_unit_test(writes_json_strings_that_a_library_reads_back),
         cmocka_unit_test(writes_short_json_escapes_and_nothing_for_nothing),
+        cmocka_unit_test(escapes_what_others_take_for_the_end_of_a_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "relay/base/clock.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "tests/unit/unit.h"
@@ -30,14 +31,14 @@ static void messages_come_out_as_they_went_in(void **state) {
                 queue_push_control(&q, &m[i].node);
             else
                 assert_int_equal(queue_push(&q, &m[i].node, 1), RELAY_OK);
-            assert_int_equal(queue_depth(&q), i + 1);
+            assert_int_equal(queue_depth(&q, NULL), i + 1);
         }
         struct queue_node *node = queue_take(&q);
         for (int i = 0; i < 10; i++, node = node->next)
             assert_ptr_equal(node, &m[i].node);
         assert_null(node);
         assert_null(queue_take(&q));
-        assert_int_equal(queue_depth(&q), 0);
+        assert_int_equal(queue_depth(&q, NULL), 0);
     }
     queue_fini(&q);
 }
@@ -50,7 +51,7 @@ static void the_number_of_messages_is_bounded(void **state) {
     for (int i = 0; i < 3; i++)
         assert_int_equal(queue_push(&q, &m[i].node, 1), RELAY_OK);
     assert_int_equal(queue_push(&q, &m[3].node, 1), RELAY_EOVERFLOW);
-    assert_int_equal(queue_depth(&q), 3);
+    assert_int_equal(queue_depth(&q, NULL), 3);
     struct queue_node *last = queue_take(&q)->next->next;
     assert_ptr_equal(last, &m[2].node);
     assert_null(last->next);
@@ -100,6 +101,32 @@ static void control_messages_are_never_refused(void **state) {
     for (int i = 0; i < 5; i++, node = node->next)
         assert_ptr_equal(node, &m[i].node);
     assert_null(node);
+    queue_fini(&q);
+}
+
+/* The age of the oldest message is told by when it was pushed, whatever comes behind it. */
+static void the_oldest_message_has_its_time(void **state) {
+    (void)state;
+    struct queue q;
+    struct message m[3] = {0};
+    uint64_t oldest_us = 1, again_us = 1;
+    queue_init(&q, 100, 100, NULL);
+    assert_int_equal(queue_depth(&q, &oldest_us), 0);
+    assert_int_equal(oldest_us, 0);
+    for (int round = 0; round < 2; round++) {
+        uint64_t before_us = clock_mono_us();
+        assert_int_equal(queue_push(&q, &m[0].node, 1), RELAY_OK);
+        assert_int_equal(queue_depth(&q, &oldest_us), 1);
+        assert_true(oldest_us >= before_us && oldest_us <= clock_mono_us());
+        uv_sleep(2);
+        queue_push_control(&q, &m[1].node);
+        assert_int_equal(queue_push(&q, &m[2].node, 1), RELAY_OK);
+        assert_int_equal(queue_depth(&q, &again_us), 3);
+        assert_int_equal(again_us, oldest_us);
+        queue_take(&q);
+        assert_int_equal(queue_depth(&q, &oldest_us), 0);
+        assert_int_equal(oldest_us, 0);
+    }
     queue_fini(&q);
 }
 
@@ -236,6 +263,7 @@ int main(void) {
         cmocka_unit_test(the_bytes_are_bounded),
         cmocka_unit_test(an_empty_queue_takes_one_message_of_any_size),
         cmocka_unit_test(control_messages_are_never_refused),
+        cmocka_unit_test(the_oldest_message_has_its_time),
         cmocka_unit_test(the_reader_is_woken_once_for_many_messages),
         cmocka_unit_test(only_an_empty_queue_wakes_its_reader),
         cmocka_unit_test(threads_lose_nothing_and_keep_their_order),

@@ -71,7 +71,7 @@ static void world_fini(struct world *w) {
 }
 
 /* The frame of event @i by itself. */
-static struct frame *encode(const struct world *w, size_t i, unsigned forms) {
+static struct frame *encode(const struct world *w, size_t i, unsigned formats) {
     struct envelope envelope;
     const char *why = NULL;
     assert_int_equal(envelope_decode(w->messages[i], strlen(w->messages[i]), &envelope, &why),
@@ -82,7 +82,7 @@ static struct frame *encode(const struct world *w, size_t i, unsigned forms) {
                                   .id = envelope.id,
                                   .id_len = envelope.id_len,
                                   .time_ms = w->ids[i].ms};
-    struct frame *f = frame_encode(&source, forms);
+    struct frame *f = frame_encode(&source, formats);
     envelope_fini(&envelope);
     return f;
 }
@@ -102,10 +102,10 @@ static void check(const struct world *w) {
         assert_int_equal(id_compare(&e->prev, &w->ids[at - 1]), 0);
         assert_int_equal(e->message_len, strlen(w->messages[at]));
         assert_memory_equal(e->message, w->messages[at], e->message_len);
-        for (unsigned form = 0; form < FRAME_FORMS; form++)
+        for (unsigned format = 0; format < FRAME_FORMATS; format++)
             if (e->frame != NULL)
-                assert_int_equal(frame_has_form(e->frame, (enum frame_form)form),
-                                 (e->forms >> form) & 1);
+                assert_int_equal(frame_has_format(e->frame, (enum frame_format)format),
+                                 (e->formats >> format) & 1);
         bytes += sizeof(*e) + e->message_len + (e->frame != NULL ? frame_size(e->frame) : 0);
     }
     assert_int_equal(r->bytes, bytes);
@@ -117,10 +117,10 @@ static void append(struct world *w) {
     if (w->high == EVENTS)
         return;
     size_t i = ++w->high;
-    unsigned forms = (unsigned)below(w, 1u << FRAME_FORMS);
-    struct frame *f = forms != 0 ? encode(w, i, forms) : NULL;
+    unsigned formats = (unsigned)below(w, 1u << FRAME_FORMATS);
+    struct frame *f = formats != 0 ? encode(w, i, formats) : NULL;
     struct ring_entry *e = ring_append(&w->ring, &w->ids[i], &w->ids[i - 1], w->messages[i],
-                                       strlen(w->messages[i]), f, forms);
+                                       strlen(w->messages[i]), f, formats);
     assert_int_equal(id_compare(&e->id, &w->ids[i]), 0);
 }
 
@@ -157,15 +157,21 @@ static void find(struct world *w) {
     assert_int_equal(ring_find(&w->ring, &pos), expected);
 }
 
+static struct frame *frame_of(struct ring *r, size_t i, enum frame_format format) {
+    struct frame *f;
+    assert_int_equal(ring_frame(r, ring_at(r, i), name, NAME_BYTES, format, &f), RELAY_OK);
+    return f;
+}
+
 static void frame(struct world *w) {
     if (w->ring.len == 0)
         return;
     size_t i = below(w, w->ring.len);
-    enum frame_form form = (enum frame_form)below(w, FRAME_FORMS);
-    struct frame *f = ring_frame(&w->ring, ring_at(&w->ring, i), name, NAME_BYTES, form);
-    assert_non_null(f);
-    struct frame *fresh = encode(w, w->low + 1 + i, 1u << form);
-    struct frame_slice is = frame_slice(f, form, true), wanted = frame_slice(fresh, form, true);
+    enum frame_format format = (enum frame_format)below(w, FRAME_FORMATS);
+    struct frame *f = frame_of(&w->ring, i, format);
+    struct frame *fresh = encode(w, w->low + 1 + i, 1u << format);
+    struct frame_slice is = frame_slice(f, format, FRAMING_CHUNK),
+                       wanted = frame_slice(fresh, format, FRAMING_CHUNK);
     assert_int_equal(is.len, wanted.len);
     assert_memory_equal(is.bytes, wanted.bytes, is.len);
     frame_unref(fresh);
@@ -198,13 +204,12 @@ static void test_a_dropped_entry_leaves_its_frame_to_others(void **state) {
     world_init(&w, 1);
     ring_init(&w.ring, &w.ids[0]);
     append(&w);
-    struct frame *f =
-        frame_ref(ring_frame(&w.ring, ring_at(&w.ring, 0), name, NAME_BYTES, FRAME_FORM_DATA));
+    struct frame *f = frame_ref(frame_of(&w.ring, 0, FRAME_FORMAT_DATA));
     ring_drop_oldest(&w.ring);
     ring_drop_oldest(&w.ring); /* nothing is left to drop */
     assert_int_equal(w.ring.bytes, 0);
     assert_int_equal(id_compare(&w.ring.floor, &w.ids[1]), 0);
-    struct frame_slice s = frame_slice(f, FRAME_FORM_DATA, false);
+    struct frame_slice s = frame_slice(f, FRAME_FORMAT_DATA, FRAMING_NONE);
     assert_non_null(memmem(s.bytes, s.len, "data: event 1", 13));
     frame_unref(f);
     world_fini(&w);
@@ -220,7 +225,10 @@ static void test_a_message_that_does_not_decode_has_no_frame(void **state) {
         ring_init(&w.ring, &w.ids[0]);
         ring_append(&w.ring, &w.ids[1], &w.ids[0], bad[i], strlen(bad[i]), NULL, 0);
         size_t bytes = w.ring.bytes;
-        assert_null(ring_frame(&w.ring, ring_at(&w.ring, 0), name, NAME_BYTES, FRAME_FORM_JSON));
+        struct frame *f;
+        assert_int_equal(
+            ring_frame(&w.ring, ring_at(&w.ring, 0), name, NAME_BYTES, FRAME_FORMAT_JSON, &f),
+            RELAY_EINVAL);
         assert_int_equal(w.ring.bytes, bytes);
         world_fini(&w);
     }

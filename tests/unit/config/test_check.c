@@ -40,6 +40,9 @@ static void test_addresses(void **state) {
         {"[::1]:65535", LISTEN_TCP, "::1", NULL, 65535},
         {"[fe80::1%eth0]:80", LISTEN_TCP, "fe80::1%eth0", NULL, 80},
         {":8080", LISTEN_TCP, NULL, NULL, 8080},
+        {"http://127.0.0.1:80/", LISTEN_TCP, "127.0.0.1", NULL, 80},
+        {"https://:8443", LISTEN_TCP, NULL, NULL, 8443},
+        {"https://[::1]:8443/", LISTEN_TCP, "::1", NULL, 8443},
         {"unix:/run/relay.sock", LISTEN_UNIX, NULL, "/run/relay.sock", 0},
         {"unix:///run/relay.sock", LISTEN_UNIX, NULL, "/run/relay.sock", 0},
         {"unix:relay.sock", LISTEN_UNIX, NULL, "relay.sock", 0},
@@ -57,7 +60,11 @@ static void test_addresses(void **state) {
         {"localhost:000080", "has no valid port (0 to 65535)"},
         {"localhost:http", "has no valid port (0 to 65535)"},
         {"::1:8080", "holds an IPv6 address without brackets"},
-        {"http://localhost:80", "holds an IPv6 address without brackets"},
+        {"http://localhost", "has no port"},
+        {"https://", "has no port"},
+        {"https:///", "has no port"},
+        {"https://localhost:80/x", "has no valid port (0 to 65535)"},
+        {"ftp://localhost:80", "holds an IPv6 address without brackets"},
         {"[]:80", "holds no valid IPv6 address in brackets"},
         {"[localhost]:80", "holds no valid IPv6 address in brackets"},
         {"[::1%]:80", "holds no valid IPv6 address in brackets"},
@@ -74,6 +81,7 @@ static void test_addresses(void **state) {
         assert_int_equal(a.kind, good[i].kind);
         assert_string_equal(a.text, good[i].text);
         assert_int_equal(a.port, good[i].port);
+        assert_int_equal(a.tls, strncmp(good[i].text, "https", 5) == 0);
         assert_int_equal(a.host == NULL, good[i].host == NULL);
         assert_int_equal(a.path == NULL, good[i].path == NULL);
         if (a.host != NULL)

@@ -104,6 +104,8 @@ static void topics_are_split_and_topic_is_not(void **state) {
     assert_topics("topics=a", "a");
     assert_topics("topics=a,b%2Cc", "a|b|c");
     assert_topics("topic=a,b%2cc", "a,b,c");
+    assert_topics("topics=a,+b+,%20%20c%20d", "a|b|c d");
+    assert_topics("topic=+a+", " a ");
     assert_topics("x=1&topic=a&lastEventId=%&topics=b,c&topic=d&as=json", "a|b|c|d");
     assert_topics("t%6fpic=gr%C3%BC%C3%9Fe+x", "gr\xc3\xbc\xc3\x9f"
                                                "e x");
@@ -113,10 +115,19 @@ static void the_same_topic_counts_once(void **state) {
     (void)state;
     assert_topics("topic=a&topics=a,b,a&topic=b", "a|b");
     assert_topics("topics=a,a,a,a,a,a,a,a,a,a,a,a", "a");
+    struct topic_list list;
+    struct buf why = BUF_INIT;
+    assert_int_equal(topic_list_parse(span_of("topics=a,a,b&x=y&topic=c"), 9, &list, &why),
+                     RELAY_OK);
+    assert_int_equal(list.len, 3);
+    assert_int_equal(list.positions[0], 1);
+    assert_int_equal(list.positions[1], 3); /* as whoever wrote the query counts */
+    assert_int_equal(list.positions[2], 4);
+    topic_list_fini(&list);
 }
 
 static void assert_refuses(const char *query, size_t max, const char *sentence) {
-    struct topic_list list = {BUF_INIT, NULL, 7};
+    struct topic_list list = {.len = 7};
     struct buf why = BUF_INIT;
     assert_int_equal(topic_list_parse(span_of(query), max, &list, &why), RELAY_EINVAL);
     if (strstr(why.data, sentence) == NULL)
@@ -129,6 +140,7 @@ static void what_is_wrong_is_named_by_its_position(void **state) {
     (void)state;
     assert_refuses("topics=a,,b", 10, "Topic 2 is empty.");
     assert_refuses("topics=a,", 10, "Topic 2 is empty.");
+    assert_refuses("topics=a,+,b", 10, "Topic 2 is empty.");
     assert_refuses("topics=,a", 10, "Topic 1 is empty.");
     assert_refuses("topics=", 10, "Topic 1 is empty.");
     assert_refuses("topic", 10, "Topic 1 is empty.");

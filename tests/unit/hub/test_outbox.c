@@ -26,7 +26,7 @@ static void an_empty_outbox_takes_one_frame_of_any_size(void **state) {
     (void)state;
     struct outbox o;
     int done = 0;
-    outbox_init(&o, FRAME_FORM_DATA, true);
+    outbox_init(&o, FRAME_FORMAT_DATA, FRAMING_CHUNK);
     struct bus_event *e = event("0123456789");
     assert_int_equal(outbox_push(&o, e, 5), RELAY_OK);
     assert_int_equal(outbox_push(&o, e, 5), RELAY_EOVERFLOW);
@@ -48,7 +48,7 @@ static void gather_starts_at_the_first_unsent_byte(void **state) {
     struct outbox o;
     struct iovec iov[8];
     int done = 0;
-    outbox_init(&o, FRAME_FORM_DATA, false);
+    outbox_init(&o, FRAME_FORMAT_DATA, FRAMING_NONE);
     assert_int_equal(outbox_gather(&o, iov, 8), 0);
     push(&o, "abc");
     push(&o, "defg");
@@ -73,7 +73,7 @@ static void bytes_come_out_as_they_went_in(void **state) {
     char expected[200000];
     size_t in = 0, out = 0;
     int done = 0, pushed = 0;
-    outbox_init(&o, FRAME_FORM_JSON, true);
+    outbox_init(&o, FRAME_FORMAT_JSON, FRAMING_CHUNK);
     while (in < 150000) {
         for (uint64_t n = rng_below(&rng, 40); n > 0; n--, pushed++) {
             char bytes[64];

@@ -41,6 +41,7 @@ static void test_tcp(void **state) {
     (void)state;
     static const struct good urls[] = {
         {"redis://h", {.host = "h", .port = 6379}, "redis://h:6379"},
+        {"valkey://h:1/2", {.host = "h", .port = 1, .db = 2}, "redis://h:1/2"},
         {"redis://h/", {.host = "h", .port = 6379}, "redis://h:6379"},
         {"redis://h:1", {.host = "h", .port = 1}, "redis://h:1"},
         {"redis://h:65535/15", {.host = "h", .port = 65535, .db = 15}, "redis://h:65535/15"},
@@ -67,6 +68,10 @@ static void test_secrets(void **state) {
         {"redis://:p@w@h", {.host = "h", .port = 6379, .password = "p@w"}, "redis://h:6379"},
         {"redis://:a%2Fb%3a%25c@h",
          {.host = "h", .port = 6379, .password = "a/b:%c"},
+         "redis://h:6379"},
+        {"redis://:a#b@h", {.host = "h", .port = 6379, .password = "a#b"}, "redis://h:6379"},
+        {"redis://:a%40%3A%2F%23%3F@h",
+         {.host = "h", .port = 6379, .password = "a@:/#?"},
          "redis://h:6379"},
         {"redis://:a:b@h", {.host = "h", .port = 6379, .password = "a:b"}, "redis://h:6379"},
         {"redis://:@h", {.host = "h", .port = 6379, .password = ""}, "redis://h:6379"},
@@ -128,7 +133,12 @@ static void test_refused(void **state) {
         {"redis://h:65536", "port"},
         {"redis://h:12345678901234567890", "port"},
         {"redis://h:6379x", "port"},
-        {"redis://:" SECRET "/x@h", "no host"}, /* an unescaped slash in a password */
+        {"redis://:" SECRET "/x@h", "percent-encoded"}, /* an unescaped slash in a password */
+        {"redis://:1/" SECRET "@h", "percent-encoded"},
+        {"redis://me:" SECRET "?@h", "percent-encoded"},
+        {"valkey://:?" SECRET "@h", "percent-encoded"},
+        {"valkeys://h", "TLS"},
+        {"redis+sentinel://h", "Sentinel"},
         {"redis://h/x", "database"},
         {"redis://h/-1", "database"},
         {"redis://h/0/1", "database"},
@@ -137,7 +147,7 @@ static void test_refused(void **state) {
         {"redis://[::1]6379", "IPv6"},
         {"redis://me@h", "user without a password"},
         {"redis://h?user=me", "user without a password"},
-        {"redis://:" SECRET "%@h", "%"},
+        {"redis://:" SECRET "%@h", "%25"},
         {"redis://:" SECRET "%4@h", "%"},
         {"redis://:" SECRET "%zz@h", "%"},
         {"redis://:" SECRET "%00@h", "%"},

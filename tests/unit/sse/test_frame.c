@@ -1,4 +1,4 @@
-/* Events to bytes: what EventSource will see, in each form, with and without chunks. */
+/* Events to bytes: what EventSource will see, in each format, with and without chunks. */
 #include "relay/sse/frame.h"
 
 #include <stdio.h>
@@ -15,16 +15,16 @@ static struct frame_source source(const char *data) {
                                  .time_ms = 1700};
 }
 
-static void assert_body(const struct frame *f, enum frame_form form, const char *expected) {
-    struct frame_slice s = frame_slice(f, form, false);
+static void assert_body(const struct frame *f, enum frame_format format, const char *expected) {
+    struct frame_slice s = frame_slice(f, format, FRAMING_NONE);
     assert_int_equal(s.len, strlen(expected));
     assert_memory_equal(s.bytes, expected, s.len);
 }
 
 static void assert_data(const char *data, const char *expected) {
     struct frame_source s = source(data);
-    struct frame *f = frame_encode(&s, 1 << FRAME_FORM_DATA);
-    assert_body(f, FRAME_FORM_DATA, expected);
+    struct frame *f = frame_encode(&s, 1 << FRAME_FORMAT_DATA);
+    assert_body(f, FRAME_FORMAT_DATA, expected);
     frame_unref(f);
 }
 
@@ -57,8 +57,9 @@ static void data_of_line_ends_alone(void **state) {
             memcpy(data + at, ends[i], n);
         struct frame_source source = {
             .topic = "t", .topic_len = 1, .event = {.data = data, .data_len = LEN}};
-        struct frame *f = frame_encode(&source, 1 << FRAME_FORM_DATA);
-        assert_int_equal(frame_slice(f, FRAME_FORM_DATA, false).len, (LEN / n + 1) * 7 + 1);
+        struct frame *f = frame_encode(&source, 1 << FRAME_FORMAT_DATA);
+        assert_int_equal(frame_slice(f, FRAME_FORMAT_DATA, FRAMING_NONE).len,
+                         (LEN / n + 1) * 7 + 1);
         frame_unref(f);
     }
     free(data);
@@ -79,8 +80,8 @@ static void data_arrives_as_it_was_but_for_line_ends(void **state) {
         }
         struct frame_source s = {
             .topic = "t", .topic_len = 1, .event = {.data = data, .data_len = len}};
-        struct frame *f = frame_encode(&s, 1 << FRAME_FORM_DATA);
-        struct frame_slice body = frame_slice(f, FRAME_FORM_DATA, false);
+        struct frame *f = frame_encode(&s, 1 << FRAME_FORMAT_DATA);
+        struct frame_slice body = frame_slice(f, FRAME_FORMAT_DATA, FRAMING_NONE);
         for (const char *p = body.bytes; *p != '\n';) {
             const char *end = memchr(p, '\n', 64);
             assert_memory_equal(p, "data: ", 6);
@@ -103,10 +104,10 @@ static void a_field_of_each_kind(void **state) {
     s.event.retry_ms = 250;
     s.id = "b.1.2-3";
     s.id_len = 7;
-    struct frame *f = frame_encode(&s, (1 << FRAME_FORMS) - 1);
-    assert_body(f, FRAME_FORM_DATA, "event: paid\nid: b.1.2-3\nretry: 250\ndata: x\n\n");
-    assert_body(f, FRAME_FORM_TOPIC, "event: orders\nid: b.1.2-3\nretry: 250\ndata: x\n\n");
-    assert_body(f, FRAME_FORM_JSON,
+    struct frame *f = frame_encode(&s, (1 << FRAME_FORMATS) - 1);
+    assert_body(f, FRAME_FORMAT_DATA, "event: paid\nid: b.1.2-3\nretry: 250\ndata: x\n\n");
+    assert_body(f, FRAME_FORMAT_TOPIC, "event: orders\nid: b.1.2-3\nretry: 250\ndata: x\n\n");
+    assert_body(f, FRAME_FORMAT_JSON,
                 "id: b.1.2-3\nretry: 250\n"
                 "data: "
                 "{\"topic\":\"orders\",\"event\":\"paid\",\"id\":\"b.1.2-3\",\"time\":1700,"
@@ -117,18 +118,19 @@ static void a_field_of_each_kind(void **state) {
 static void json_of_a_nameless_live_event(void **state) {
     (void)state;
     struct frame_source s = source("a\r\n\"b\"");
-    struct frame *f = frame_encode(&s, 1 << FRAME_FORM_JSON);
-    assert_true(frame_has_form(f, FRAME_FORM_JSON));
-    assert_false(frame_has_form(f, FRAME_FORM_DATA));
-    assert_body(f, FRAME_FORM_JSON,
+    struct frame *f = frame_encode(&s, 1 << FRAME_FORMAT_JSON);
+    assert_true(frame_has_format(f, FRAME_FORMAT_JSON));
+    assert_false(frame_has_format(f, FRAME_FORMAT_DATA));
+    assert_body(f, FRAME_FORMAT_JSON,
                 "data: "
                 "{\"topic\":\"orders\",\"event\":null,\"id\":null,\"time\":1700,\"data\":"
                 "\"a\\r\\n\\\"b\\\"\"}\n\n");
     frame_unref(f);
 }
 
-static void assert_chunk(const struct frame *f, enum frame_form form) {
-    struct frame_slice chunk = frame_slice(f, form, true), body = frame_slice(f, form, false);
+static void assert_chunk(const struct frame *f, enum frame_format format) {
+    struct frame_slice chunk = frame_slice(f, format, FRAMING_CHUNK),
+                       body = frame_slice(f, format, FRAMING_NONE);
     char head[32];
     int head_len = snprintf(head, sizeof(head), "%zx\r\n", body.len);
     assert_int_equal(chunk.len, (size_t)head_len + body.len + 2);
@@ -145,34 +147,46 @@ static void chunks_hold_the_body_and_its_length(void **state) {
         memset(data, 'x', lengths[i]);
         struct frame_source s = {
             .topic = "t", .topic_len = 1, .event = {.data = data, .data_len = lengths[i]}};
-        struct frame *f = frame_encode(&s, (1 << FRAME_FORMS) - 1);
-        for (unsigned form = 0; form < FRAME_FORMS; form++)
-            assert_chunk(f, form);
+        struct frame *f = frame_encode(&s, (1 << FRAME_FORMATS) - 1);
+        for (unsigned format = 0; format < FRAME_FORMATS; format++)
+            assert_chunk(f, format);
         frame_unref(f);
         free(data);
     }
 }
 
-static void notices_serve_every_form(void **state) {
+static void notices_serve_every_format(void **state) {
     (void)state;
-    struct frame *frames[] = {frame_notice("relay.live", NULL, "{}", 2), frame_retry(1500),
-                              frame_heartbeat()};
-    static const char *const bodies[] = {"event: relay.live\ndata: {}\n\n", "retry: 1500\n\n",
-                                         ":\n\n"};
-    for (int i = 0; i < 3; i++) {
-        for (unsigned form = 0; form < FRAME_FORMS; form++) {
-            assert_body(frames[i], form, bodies[i]);
-            assert_chunk(frames[i], form);
+    struct frame *frames[] = {frame_notice("relay.live", NULL, "{}", 2),
+                              frame_opening(1500),
+                              frame_heartbeat(),
+                              frame_close("drain", 250),
+                              frame_large("a\"b", 3, "b.1.2-3", 70000),
+                              frame_large("t", 1, NULL, 70000)};
+    static const char *const bodies[] = {"event: relay.live\ndata: {}\n\n",
+                                         "retry: 1500\n:\n",
+                                         ":\n",
+                                         "event: relay.close\nretry: 250\n"
+                                         "data: {\"reason\":\"drain\"}\n\n",
+                                         "event: relay.large\nid: b.1.2-3\n"
+                                         "data: {\"topic\":\"a\\\"b\",\"bytes\":70000}\n\n",
+                                         "event: relay.large\n"
+                                         "data: {\"topic\":\"t\",\"bytes\":70000}\n\n"};
+    for (int i = 0; i < 6; i++) {
+        for (unsigned format = 0; format < FRAME_FORMATS; format++) {
+            assert_body(frames[i], format, bodies[i]);
+            assert_chunk(frames[i], format);
         }
         frame_unref(frames[i]);
     }
 }
 
-static void raw_bytes_are_never_chunked(void **state) {
+static void raw_bytes_are_the_same_in_any_framing(void **state) {
     (void)state;
     struct frame *f = frame_raw("HTTP/1.1", 8);
-    for (int chunked = 0; chunked < 2; chunked++) {
-        struct frame_slice s = frame_slice(f, FRAME_FORM_TOPIC, chunked != 0);
+    static const enum frame_framing framings[] = {FRAMING_NONE, FRAMING_CHUNK};
+    for (int i = 0; i < 2; i++) {
+        struct frame_slice s = frame_slice(f, FRAME_FORMAT_TOPIC, framings[i]);
         assert_int_equal(s.len, 8);
         assert_memory_equal(s.bytes, "HTTP/1.1", 8);
     }
@@ -189,8 +203,8 @@ int main(void) {
         cmocka_unit_test(a_field_of_each_kind),
         cmocka_unit_test(json_of_a_nameless_live_event),
         cmocka_unit_test(chunks_hold_the_body_and_its_length),
-        cmocka_unit_test(notices_serve_every_form),
-        cmocka_unit_test(raw_bytes_are_never_chunked),
+        cmocka_unit_test(notices_serve_every_format),
+        cmocka_unit_test(raw_bytes_are_the_same_in_any_framing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

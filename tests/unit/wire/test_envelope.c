@@ -8,6 +8,7 @@
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "relay/base/rng.h"
+#include "relay/wire/id.h"
 #include "tests/unit/unit.h"
 
 static void decode(const char *message, size_t len, struct envelope *e) {
@@ -20,21 +21,39 @@ static void decode(const char *message, size_t len, struct envelope *e) {
 /* @reason is a part of the sentence that must come back. The message is copied into a block of
  * exactly its size, so that a sanitizer sees a read past its end. */
 static void assert_refused(const char *message, size_t len, const char *reason) {
-    struct envelope e, before;
+    struct envelope e;
     const char *why = NULL;
     char *exact = malloc(len);
     assert_non_null(exact);
     memcpy(exact, message, len);
     memset(&e, 0x5a, sizeof(e));
-    before = e;
     int rc = envelope_decode(exact, len, &e, &why);
     if (rc != RELAY_EINVAL || why == NULL || strstr(why, reason) == NULL)
         fail_msg("%.*s: %d, \"%s\" instead of \"%s\"", len < 200 ? (int)len : 200, message, rc,
                  why ? why : "NULL", reason);
     /* A sentence with its subject, since it stands alone in the log. */
     assert_true(strncmp(why, "the envelope ", 13) == 0 || strncmp(why, "the message ", 12) == 0);
-    assert_memory_equal(&e, &before, sizeof(e));
+    /* Nothing to free, and no event; whose it was is told where that could be read. */
+    assert_null(e.event.data);
+    assert_null(e.owned);
+    assert_null(e.text);
+    struct event_id id;
+    assert_int_equal(e.durable, e.id != NULL);
+    assert_true(!e.durable || id_parse(e.id, e.id_len, &id) == RELAY_OK);
     free(exact);
+}
+
+static void an_event_that_cannot_be_read_is_known_by_its_ids(void **state) {
+    (void)state;
+    static const char message[] = "sse1 b.1.2-3 b.1.1-0 {\"data\":3}";
+    struct envelope e;
+    const char *why;
+    assert_int_equal(envelope_decode(message, strlen(message), &e, &why), RELAY_EINVAL);
+    assert_true(e.durable);
+    assert_int_equal(e.id_len, 7);
+    assert_memory_equal(e.id, "b.1.2-3", 7);
+    assert_int_equal(e.prev_len, 7);
+    assert_memory_equal(e.prev, "b.1.1-0", 7);
 }
 
 static void assert_data(const struct envelope *e, const char *data, size_t len) {
@@ -386,6 +405,30 @@ static void what_is_not_set_is_not_written(void **state) {
     buf_fini(&b);
 }
 
+/* It is no event, and says of itself why; of a live one that means nothing. */
+static void a_deletion_is_no_event(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_deleted, is_event;
+    } all[] = {
+        {"sse1 b.1.2-0 b.1.1-0 {\"deleted\":true}", true, false},
+        {"sse1 b.1.2-0 0 {\"deleted\":true}", true, false},
+        {"sse1 b.1.2-0 b.1.1-0 {\"deleted\":false}", false, false},
+        {"sse1 b.1.2-0 b.1.1-0 {\"deleted\":1}", false, false},
+        {"sse1 b.1.2-0 b.1.1-0 {\"deleted\":true,\"data\":\"x\"}", false, true},
+        {"sse1 - - {\"deleted\":true}", false, false},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct envelope e;
+        const char *why;
+        int rc = envelope_decode(all[i].text, strlen(all[i].text), &e, &why);
+        assert_int_equal(rc, all[i].is_event ? RELAY_OK : RELAY_EINVAL);
+        assert_int_equal(e.deleted, all[i].is_deleted);
+        envelope_fini(&e);
+    }
+}
+
 /* jansson's allocator, for the one test below: request number countdown (from 0) fails. */
 static long countdown;
 static long outstanding;
@@ -425,6 +468,7 @@ static void each_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_event_that_cannot_be_read_is_known_by_its_ids),
         cmocka_unit_test(a_raw_message_is_the_data_of_a_live_event),
         cmocka_unit_test(an_empty_message_is_empty_data),
         cmocka_unit_test(raw_messages_that_break_a_rule_are_refused),
@@ -439,6 +483,7 @@ int main(void) {
         cmocka_unit_test(deep_json_is_refused_before_it_exhausts_the_stack),
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(what_is_not_set_is_not_written),
+        cmocka_unit_test(a_deletion_is_no_event),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,10 @@ static void test_words(void **state) {
     check(refusal_put_words,
           "ERR Error running script (call to f_d4c4): @user_script: 160: OOM command not allowed",
           "OOM command not allowed");
+    check(refusal_put_words,
+          "ERR ACL failure in script: User some has no permissions to run the 'xadd' command "
+          "script: d4c4, on @user_script:160.",
+          "ERR ACL failure in script: User some has no permissions to run the 'xadd' command");
     check(refusal_put_words, "NOAUTH Authentication required.", "NOAUTH Authentication required");
     check(refusal_put_words, "ERR Error running script (call to f_d4c4): @user_script:1",
           "ERR Error running script (call to f_d4c4): @user_script:1");
@@ -33,7 +37,8 @@ static void test_words(void **state) {
 static void test_hints(void **state) {
     (void)state;
     static const char password[] = "; a password is given as REDIS_URL=redis://:PASSWORD@HOST, "
-                                   "with a user as redis://USER:PASSWORD@HOST";
+                                   "with a user as redis://USER:PASSWORD@HOST, and in it @ : / ? # "
+                                   "% as %40 %3A %2F %3F %23 %25";
     check(refusal_put_hint, "NOAUTH Authentication required.", password);
     check(refusal_put_hint, "WRONGPASS invalid username-password pair", password);
     check(refusal_put_hint, "NOPERM this user", "; `sse-publish doctor` names what is missing");

@@ -96,7 +96,7 @@ static void test_refused(void **state) {
         {"{}", "the line has no data"},
         {"{\"data\":1,\"evnt\":2}", "the member \"evnt\" is not known"},
         {"{\"data\":1,\"a\\nb\":2}", "a member is not known"},
-        {"{\"data\":1,\"data\":2}", "the member \"data\" stands there twice"},
+        {"{\"data\":1,\"data\":2}", "the member \"data\" is there twice"},
         {"{\"topic\":1}", "\"topic\" is not a string"},
         {"{\"topic\":\"\"}", "the topic is empty"},
         {"{\"topic\":\"relay.x\"}",

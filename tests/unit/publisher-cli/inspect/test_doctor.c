@@ -54,6 +54,7 @@ static void test_info(void **state) {
         {"redis_version:7.0.0", "version", LEVEL_OK},
         {"redis_version:6.2.14\r\n", "version", LEVEL_WARN},
         {"redis_version:6.0.16\r\n", "version", LEVEL_FAIL},
+        {"redis_version:7.2.4\r\nvalkey_version:8.1.1\r\n", "version", LEVEL_OK},
         {"redis_version:5.0.3\r\n", "version", LEVEL_FAIL},
         {"redis_version:unstable\r\n", "version", LEVEL_WARN},
         {"", "version", LEVEL_SKIP},
@@ -92,6 +93,49 @@ static void test_the_masters_address(void **state) {
     (void)state;
     struct facts f = facts_with("role:slave\r\nmaster_host:fd00::1\r\nmaster_port:6380\r\n");
     assert_string_equal(judge(&f, "role").advice, "--redis redis://[fd00::1]:6380");
+}
+
+/* Valkey says server_mode, and goes by its own name. */
+static void test_valkey(void **state) {
+    (void)state;
+    struct facts f = facts_with("redis_version:7.2.4\r\nvalkey_version:8.1.1\r\n");
+    assert_string_equal(judge(&f, "version").text, "Valkey 8.1.1");
+    f = facts_with("redis_version:7.2.4\r\nvalkey_version:8.1.1\r\nserver_mode:sentinel\r\n");
+    assert_true(facts_is_sentinel(&f));
+}
+
+/* A log keeps up to a node of its tree more than it is told. */
+static void test_logs(void **state) {
+    (void)state;
+    static const struct {
+        const char *entries, *bytes, *word;
+        enum level level;
+    } all[] = {
+        {"100", "4096", "at most 100 events", LEVEL_OK},  {"0", "4096", "at most 205", LEVEL_OK},
+        {"10000", "0", "up to 10000 events", LEVEL_WARN}, {"0", "0", "hardly ever", LEVEL_WARN},
+        {"0", "1000000", "up to 50001", LEVEL_WARN},      {"x", NULL, "", LEVEL_SKIP}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct facts f = facts_with("");
+        f.settings[SETTING_NODE_ENTRIES].text = (char *)(uintptr_t)all[i].entries;
+        f.settings[SETTING_NODE_BYTES].text = (char *)(uintptr_t)all[i].bytes;
+        struct worst worst = judge(&f, "logs");
+        if (worst.level != all[i].level || strstr(worst.text, all[i].word) == NULL)
+            fail_msg("%s, %s: %s", all[i].entries, all[i].bytes, worst.text);
+    }
+}
+
+/* An epoch an hour is a restart now and then; ten of them are a fault. */
+static void test_many_epochs(void **state) {
+    (void)state;
+    struct facts f = facts_with("");
+    f.redis_ms = 2000 * 1000;
+    f.domain = (struct domain){
+        .is_born = true, .now = {.birth = "b", .epoch = 1900, .ms = 5}, .epochs_lately = 9};
+    assert_int_equal(judge(&f, "clock").level, LEVEL_OK);
+    f.domain.epochs_lately = 10;
+    assert_int_equal(judge(&f, "clock").level, LEVEL_WARN);
+    f.redis_ms += 48 * 3600 * 1000; /* the last one began long ago */
+    assert_int_equal(judge(&f, "clock").level, LEVEL_OK);
 }
 
 static void test_output_buffer(void **state) {
@@ -146,9 +190,9 @@ static void test_nothing(void **state) {
     f.info.text = NULL;
     f.info.refusal = (char *)(uintptr_t) "NOPERM no";
     static const char *const skipped[] = {
-        "version",  "role",     "cluster",        "persistence", "disk",    "memory",
-        "eviction", "replicas", "output-buffer",  "clients",     "timeout", "keepalive",
-        "scripts",  "time",     "publish-rights", "relay-rights"};
+        "version",   "role",    "cluster",  "persistence",    "disk",        "memory",
+        "eviction",  "logs",    "replicas", "output-buffer",  "clients",     "timeout",
+        "keepalive", "scripts", "time",     "publish-rights", "relay-rights"};
     for (size_t i = 0; i < sizeof(skipped) / sizeof(skipped[0]); i++)
         assert_int_equal(judge(&f, skipped[i]).level, LEVEL_SKIP);
     assert_non_null(strstr(judge(&f, "memory").text, "NOPERM no"));
@@ -194,9 +238,10 @@ static void test_rights(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_info),          cmocka_unit_test(test_the_masters_address),
-        cmocka_unit_test(test_output_buffer), cmocka_unit_test(test_time),
-        cmocka_unit_test(test_nothing),       cmocka_unit_test(test_foreign_words),
-        cmocka_unit_test(test_rights),
+        cmocka_unit_test(test_valkey),        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_many_epochs),   cmocka_unit_test(test_output_buffer),
+        cmocka_unit_test(test_time),          cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_foreign_words), cmocka_unit_test(test_rights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,6 +65,15 @@ static void test_words(void **state) {
         {{"t", ""}, COMMAND_PUBLISH, {"t"}, "", {NULL}},
         {{"t"}, COMMAND_PUBLISH, {"t"}, NULL, {NULL}},
         {{"t", "-"}, COMMAND_PUBLISH, {"t"}, NULL, {NULL}},
+        {{"t", "--empty"}, COMMAND_PUBLISH, {"t"}, "", {NULL}},
+        {{"-t", "doctr"}, COMMAND_PUBLISH, {"doctr"}, NULL, {NULL}},
+        {{"--", "doctr"}, COMMAND_PUBLISH, {"doctr"}, NULL, {NULL}},
+        {{"publish", "doctr"}, COMMAND_PUBLISH, {"doctr"}, NULL, {NULL}},
+        {{"doctr", "d"}, COMMAND_PUBLISH, {"doctr"}, "d", {NULL}},
+        {{"doctr", "-"}, COMMAND_PUBLISH, {"doctr"}, NULL, {NULL}},
+        {{"doctr", "--empty"}, COMMAND_PUBLISH, {"doctr"}, "", {NULL}},
+        {{"doctr", "--lines"}, COMMAND_PUBLISH, {"doctr"}, NULL, {NULL}},
+        {{"-t", "t", "tial"}, COMMAND_PUBLISH, {"t"}, "tial", {NULL}},
         {{"--", "clock", "-5"}, COMMAND_PUBLISH, {"clock"}, "-5", {NULL}},
         {{"t", "--", "--data"}, COMMAND_PUBLISH, {"t"}, "--data", {NULL}},
         {{"t", "clock"}, COMMAND_PUBLISH, {"t"}, "clock", {NULL}},
@@ -87,6 +96,12 @@ static void test_words(void **state) {
         {{"history", "--last", "5", "t"}, COMMAND_HISTORY, {"t"}, NULL, {NULL}},
         {{"topics"}, COMMAND_TOPICS, {NULL}, NULL, {NULL}},
         {{"topics", "a{*"}, COMMAND_TOPICS, {"a{*"}, NULL, {NULL}},
+        {{"token", "--secret-file", "s", "--subscribe", "a.*"},
+         COMMAND_TOKEN,
+         {NULL},
+         NULL,
+         {NULL}},
+        {{"token", "--show"}, COMMAND_TOKEN, {NULL}, NULL, {NULL}},
         {{"doctor"}, COMMAND_DOCTOR, {NULL}, NULL, {NULL}},
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -169,6 +184,19 @@ static void test_values(void **state) {
     options_fini(&o);
 }
 
+static void test_headers_and_cookies(void **state) {
+    (void)state;
+    struct options o =
+        GOOD("tail", "t", "-H", "A: b", "--header=C;", "-H@file", "-b", "a=b", "-bjar");
+    assert_int_equal(o.headers.count, 3);
+    assert_string_equal(o.headers.all[0], "A: b");
+    assert_string_equal(o.headers.all[1], "C;");
+    assert_string_equal(o.headers.all[2], "@file");
+    assert_int_equal(o.cookies.count, 2);
+    assert_string_equal(o.cookies.all[1], "jar");
+    options_fini(&o);
+}
+
 /* The last value counts; what looks like an option is a value behind one that takes some. */
 static void test_order(void **state) {
     (void)state;
@@ -214,6 +242,7 @@ static void test_help_and_version(void **state) {
         {{"--every", "nonsense", "letters", "-h"}, COMMAND_HELP, COMMAND_LETTERS},
         {{"t", "d", "e", "f", "--help"}, COMMAND_HELP, COMMAND_HELP}, /* even for what is wrong */
         {{"--version"}, COMMAND_VERSION, COMMAND_HELP},
+        {{"-V"}, COMMAND_VERSION, COMMAND_HELP},
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         struct options o = good(all[i].arguments);
@@ -276,6 +305,18 @@ static void test_refused_words(void **state) {
         {{"-t", "a", "-t", "b", "-t", "a"}, "the topic \"a\" is given twice"},
         {{"clock", "a*"}, "the topic \"a*\" holds one of * { }, which are kept for patterns"},
         {{"t", "\xc3"}, "DATA is not valid UTF-8"},
+        {{"doctr"},
+         "there is no command \"doctr\"; to publish to a topic of that name: sse-publish -t doctr; "
+         "or "
+         "was doctor meant?"},
+        {{"tial", "--last", "5"}, /* before what is wrong with it as a topic */
+         "there is no command \"tial\"; to publish to a topic of that name: sse-publish -t tial; "
+         "or was "
+         "tail meant?"},
+        {{"t", "d", "--empty"}, "--empty is an event without data: DATA or - does not go with it"},
+        {{"t", "-", "--empty"}, "--empty is an event without data: DATA or - does not go with it"},
+        {{"t", "--lines", "--empty"},
+         "--empty is one event: --lines and --ndjson do not go with it"},
     };
     check_bad(all, sizeof(all) / sizeof(all[0]));
 }
@@ -314,11 +355,23 @@ static void test_refused_values(void **state) {
         {{"--lines", "--rate", "0/s", "t"},
          "--rate \"0/s\" is out of range; allowed: such as 100/s, 30/m, 5k/s; above 0"},
         {{"--lines", "--on-error", "retry", "t"},
-         "--on-error \"retry\" is none of its values; allowed: stop, skip"},
+         "--on-error \"retry\" is not one of its values; allowed: stop, skip"},
         {{"--lines", "--resume-from", "0", "t"},
          "--resume-from \"0\" is out of range; allowed: 1 or more"},
         {{"--redis", "http://:" SECRET "@h", "t"},
-         "--redis does not begin with redis:// or unix:; an example is redis://127.0.0.1:6379"},
+         "--redis does not begin with redis://, valkey:// or unix:; an example is "
+         "redis://127.0.0.1:6379"},
+        {{"tail", "t", "-H", SECRET}, "--header is no header; allowed: \"Name: value\", or @FILE"},
+        {{"tail", "t", "-H", "A b: " SECRET},
+         "--header is no header; allowed: \"Name: value\", or @FILE"},
+        {{"tail", "t", "-H", "A: b\r\nC: " SECRET},
+         "--header holds a control character; allowed: \"Name: value\", or @FILE"},
+        {{"tail", "t", "-H", "@"},
+         "--header names no file behind the @; allowed: \"Name: value\", or @FILE"},
+        {{"tail", "t", "-b", "a=" SECRET "\n"},
+         "--cookie holds a control character; allowed: \"name=value\", or the name of a file"},
+        {{"tail", "t", "-b", ""},
+         "--cookie is empty; allowed: \"name=value\", or the name of a file"},
     };
     check_bad(all, sizeof(all) / sizeof(all[0]));
 }
@@ -449,12 +502,19 @@ static void test_tables(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),           cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_values),          cmocka_unit_test(test_order),
-        cmocka_unit_test(test_rates),           cmocka_unit_test(test_help_and_version),
-        cmocka_unit_test(test_refused_words),   cmocka_unit_test(test_refused_values),
-        cmocka_unit_test(test_refused_options), cmocka_unit_test(test_refused_together),
-        cmocka_unit_test(test_long_topic),      cmocka_unit_test(test_redis),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_headers_and_cookies),
+        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_help_and_version),
+        cmocka_unit_test(test_refused_words),
+        cmocka_unit_test(test_refused_values),
+        cmocka_unit_test(test_refused_options),
+        cmocka_unit_test(test_refused_together),
+        cmocka_unit_test(test_long_topic),
+        cmocka_unit_test(test_redis),
         cmocka_unit_test(test_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

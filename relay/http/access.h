@@ -1,0 +1,27 @@
+/* Who may read and publish over HTTP: the token of a request, and the answer to one that may not
+ * (RFC 6750).
+ *
+ * A token comes in `Authorization: Bearer`, as `token=` in the query, or in the cookie that
+ * --token-cookie names; the first of these that is there counts, and the others are not looked at.
+ * No part of it reaches a log, a metric or an answer. The connection's thread. */
+#ifndef RELAY_HTTP_ACCESS_H
+#define RELAY_HTTP_ACCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "relay/http/exchange.h"
+#include "relay/http/query.h"
+
+/* Whether @x's request may read @topics: true without keys, and where all of them are public; a
+ * token is then not looked at. *@expires_ms is when the stream has to end (clock_mono_ms(); 0:
+ * never). Otherwise it was answered. */
+bool access_may_read(struct exchange *x, const struct topic_list *topics, uint64_t *expires_ms);
+
+/* Whether @x's request, whose head is there, may publish to the topics of its query. Otherwise it
+ * was answered. The Origin of a page is origin.h's, but for a token from a cookie: browsers send
+ * that along whoever asks, so the Origin then has to be there, and to be this host or listed by
+ * name. */
+bool access_may_publish(struct exchange *x);
+
+#endif

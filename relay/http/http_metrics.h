@@ -1,0 +1,60 @@
+/* What a server counts, for the metrics page: written by the server's thread, read by any. */
+#ifndef RELAY_HTTP_HTTP_METRICS_H
+#define RELAY_HTTP_HTTP_METRICS_H
+
+#include "relay/base/metric.h"
+#include "relay/hub/hub_metrics.h"
+
+/* Why a request was denied for what it may do. */
+enum http_denial {
+    HTTP_DENIED_NO_TOKEN, /* 401: it has none, and needs one */
+    HTTP_DENIED_INVALID,  /* 401: its token is wrong, expired, or of nobody we know */
+    HTTP_DENIED_TOPIC,    /* 403: the token does not allow the topic */
+    HTTP_DENIED_ORIGIN,   /* 403: a POST from a page of another origin, or by cookie from none */
+    HTTP_DENIALS
+};
+
+/* Why a TLS handshake came to nothing. */
+enum http_tls_failure {
+    HTTP_TLS_PLAIN,              /* plain HTTP came */
+    HTTP_TLS_MALFORMED,          /* something else that is no TLS */
+    HTTP_TLS_NOTHING_COMMON,     /* no version, cipher or protocol that both sides have */
+    HTTP_TLS_CLIENT_CERTIFICATE, /* none, or of nobody we know */
+    HTTP_TLS_REFUSED,            /* by the client: it does not trust our certificate, most often */
+    HTTP_TLS_UNFINISHED,         /* the client went away in it, or took too long */
+    HTTP_TLS_FAILURES
+};
+
+/* As metrics and the log call it. Static storage. */
+const char *http_tls_failure_name(enum http_tls_failure why);
+
+/* What a client of HTTP/2 sent too much of, and was disconnected for. */
+enum http_flood {
+    HTTP_FLOOD_RESET,        /* streams opened and reset */
+    HTTP_FLOOD_CONTINUATION, /* a head in more pieces, or far longer, than it can need */
+    HTTP_FLOOD_PING,
+    HTTP_FLOOD_SETTINGS,
+    HTTP_FLOOD_EMPTY, /* frames that carry nothing */
+    HTTP_FLOOD_OTHER, /* window updates that no data is the cause of, priorities, unknown frames */
+    HTTP_FLOODS
+};
+
+struct http_metrics {
+    metric connections;
+    metric accepted;
+    metric accept_paused; /* times that accepting was paused: descriptors short, or far too many
+                             connections */
+    metric requests;
+    metric refused_full; /* streams rejected: connection limit */
+    metric refused_draining;
+    metric denied[HTTP_DENIALS];
+    metric tls_connections;
+    metric tls_handshakes[2]; /* whole ones; those that took up an earlier session */
+    metric tls_failures[HTTP_TLS_FAILURES];
+    metric ends[HUB_ENDS]; /* streams ended, by reason */
+    metric h2_connections; /* of the connections, those that speak HTTP/2 */
+    metric h2_streams;     /* open on them, whatever they are for */
+    metric floods[HTTP_FLOODS];
+};
+
+#endif
