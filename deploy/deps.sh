@@ -16,13 +16,19 @@ build | cmd pkg-config       | pkgconf                    | pkgconf             
 build | pc libuv >= 1.44     | libuv1-dev                 | libuv-dev               | libuv-devel                          | libuv
 build | pc hiredis >= 0.14   | libhiredis-dev             | hiredis-dev             | hiredis-devel                        | hiredis
 build | pc jansson           | libjansson-dev             | jansson-dev             | jansson-devel                        | jansson
+build | pc libssl >= 3.0     | libssl-dev              | openssl-dev             | openssl-devel                        | openssl@3
 build | pc libcurl >= 7.74   | libcurl4-openssl-dev       | curl-dev                | libcurl-devel                        | curl
 build | llhttp               | libllhttp-dev/node-llhttp  | llhttp-dev              | llhttp-devel                         | llhttp
+build | pc libnghttp2 >= 1.52 | libnghttp2-dev            | nghttp2-dev             | libnghttp2-devel                     | libnghttp2
 build | header uthash.h      | uthash-dev                 | uthash-dev              | uthash-devel                         | uthash
+build | linux-header linux/filter.h | linux-libc-dev      | linux-headers           | kernel-headers                       |
 build | cmd redis-server     | redis-server               | redis                   | redis                                | redis
 test  | pc cmocka            | libcmocka-dev              | cmocka-dev              | libcmocka-devel                      | cmocka
 test  | python pytest        | python3-pytest             | py3-pytest              | python3-pytest                       | pytest
 test  | python yaml          | python3-yaml               | py3-yaml                | python3-pyyaml                       |
+test  | python redis         | python3-redis              | py3-redis               | python3-redis                        |
+test  | python h2            | python3-h2                 | py3-h2                  | python3-h2                           |
+test  | cmd h2load           | nghttp2-client             | nghttp2                 | nghttp2                              | nghttp2
 test  | cmd curl             | curl                       | curl                    | curl                                 | curl
 test  | cmd openssl          | openssl                    | openssl                 | openssl                              | openssl
 test  | cmd chromium         | chromium                   | chromium                | chromium                             | chromium
@@ -44,12 +50,24 @@ test  | fuzzer               | libclang-rt-dev/libclang-rt-14-dev | compiler-rt 
 test  | apt-cmd systemd-analyze | systemd
 test  | apt-cmd strace       | strace
 test  | apt-cmd dh           | debhelper
+test  | apt-package build-essential | build-essential
 test  | apt-cmd lintian      | lintian
+test  | apt-cmd musl-gcc     | musl-tools
 deb   | cmd dh               | debhelper
+deb   | apt-package build-essential | build-essential
 bench | cmd nginx            | nginx                      | nginx                   | nginx                                | nginx
 bench | nginx-module nchan   | libnginx-mod-nchan         | nginx-mod-http-nchan    |                                      |
 TABLE
 }
+
+# Where Homebrew keeps headers, for the compiler: it does not look there by itself.
+homebrew() { if command -v brew >/dev/null; then echo "-I$(brew --prefix)/include"; fi; }
+
+# Its OpenSSL may stand aside, lest it be taken for the one of macOS.
+if command -v brew >/dev/null; then
+    PKG_CONFIG_PATH=$(brew --prefix)/opt/openssl@3/lib/pkgconfig:${PKG_CONFIG_PATH-}
+    export PKG_CONFIG_PATH
+fi
 
 # Whether one thing is there.
 have() {
@@ -60,7 +78,9 @@ have() {
     apt-cmd) ! command -v apt-get || command -v "$1" ;; # elsewhere the tests do without
     pc) pkg-config --exists "$*" ;;
     llhttp) [ -e /usr/share/llhttp/llhttp.c ] || pkg-config --exists libllhttp || pkg-config --exists llhttp ;;
-    header) echo "#include <$1>" | cc -E - ;;
+    header) echo "#include <$1>" | cc $(homebrew) -E - ;;
+    linux-header) [ "$(uname)" != Linux ] || echo "#include <$1>" | cc -E - ;;
+    apt-package) ! command -v apt-get || [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1")" = installed ] ;;
     python) python3 -c "import $1" || /usr/bin/python3 -c "import $1" ;;
     fuzzer) [ -n "$(find "$(clang -print-resource-dir)/" -name 'libclang_rt.fuzzer*' -print -quit)" ] ;;
     nginx-module) [ -e "/usr/lib/nginx/modules/ngx_$1_module.so" ] ;;
@@ -79,13 +99,25 @@ missing() {
     done | tr '\n' ' ' | sed 's/ *$//'
 }
 
-# Install packages as root. $LOG holds what apt said, shown only when something failed.
+# Every few seconds, how long it has taken and what apt does now: it may take minutes, and says nothing by itself.
+tell_progress() {
+    seconds=0
+    while sleep "$TELL_EVERY" >/dev/null 2>&1; do
+        seconds=$((seconds + TELL_EVERY))
+        echo "deps: $seconds s: $(tail -n 1 "$LOG" | cut -c 1-100)"
+    done
+}
+TELL_EVERY=${TELL_EVERY:-5}
+
+# Install packages as root. $LOG holds what apt said, shown as a whole only when something failed.
 install() {
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     LOG=$(mktemp)
     POLICY=/usr/sbin/policy-rc.d # asked by every package before it starts or stops its service
     if [ -e "$POLICY" ]; then POLICY=; fi
-    trap 'rm -f "$LOG" $POLICY' EXIT
+    tell_progress &
+    TELLER=$!
+    trap 'kill $TELLER 2>/dev/null || true; rm -f "$LOG" $POLICY' EXIT
     trap 'exit 130' HUP INT TERM
     if [ -n "$POLICY" ]; then
         printf '#!/bin/sh\nexit 101\n' >"$POLICY"
@@ -93,7 +125,7 @@ install() {
     fi
 
     # A broken list of somebody else's is no reason to give up: the packages may well be in the others.
-    apt-get -qq update >"$LOG" 2>&1 || true
+    apt-get -q update >"$LOG" 2>&1 || true
     packages=
     for choice; do
         for package in $(echo "$choice" | tr / ' '); do
@@ -102,7 +134,7 @@ install() {
         packages="$packages $package"
     done
     # shellcheck disable=SC2086
-    if ! apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $packages >>"$LOG" 2>&1; then
+    if ! LC_ALL=C apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $packages >>"$LOG" 2>&1; then
         cat "$LOG" >&2
         echo "deps: apt-get could not install:$packages" >&2
         exit 1
@@ -138,6 +170,7 @@ wanted=$(missing apt "$@")
 [ -n "$wanted" ] || exit 0
 if command -v apt-get >/dev/null; then
     echo "deps: installing $wanted" | sed 's|/| or |g'
+    echo "deps: apt downloads and unpacks them; this takes a minute or more"
     # shellcheck disable=SC2086
     install_as_root $wanted
     left=$(missing apt "$@")
