@@ -4,6 +4,10 @@ A program is a cmocka program, a fuzzer or its replay, or a Python file for pyte
 ends in time, that it leaves no process behind, and that no sanitizer complained, in the program itself or
 in any process it started. Only failures show their output. The last line is `N passed, N failed`; the exit
 code is 1 if anything failed or nothing was run, 2 when the call itself is wrong.
+
+With --again, a program whose tests failed among others is run once more, alone: on a loaded machine a test may
+wait for what does not come in time. What passes then is told as flaky, with the output of its failure. A crash, a
+sanitizer's report and a process left behind are failures at the first time.
 """
 
 import argparse
@@ -54,6 +58,7 @@ class Run:
         self.build = (ROOT / args.build).resolve()
         self.sanitize = args.sanitize
         self.fuzz_seconds = args.fuzz
+        self.fuzz_seed = args.fuzz_seed
         self.grace = args.grace
         self.timeout = args.timeout
         self.directory = directory
@@ -100,6 +105,7 @@ class Run:
         committed = ROOT / "tests/fuzz/corpus" / name
         dictionary = ROOT / "tests/fuzz" / f"{name}.dict"
         return [str(path), f"-max_total_time={self.fuzz_seconds}", "-timeout=10",
+                *([f"-seed={self.fuzz_seed}"] if self.fuzz_seed else []),
                 f"-artifact_prefix={self.build}/finding-{name}-",
                 *([f"-dict={dictionary}"] if dictionary.exists() else []),
                 str(found), *([str(committed)] if committed.is_dir() else [])]
@@ -278,7 +284,8 @@ class Jobs:
     """Several programs at a time, each under a run.py of its own, which sees to what that one leaves behind."""
 
     def __init__(self, args):
-        self.settings = [f"--{name}={getattr(args, name)}" for name in ("build", "sanitize", "fuzz", "timeout", "grace")]
+        self.settings = [f"--{name}={getattr(args, name.replace('-', '_'))}"
+                         for name in ("build", "sanitize", "fuzz", "fuzz-seed", "timeout", "grace")]
         self.running = set()
         self.stopping = False
 
@@ -299,20 +306,34 @@ class Jobs:
         for child in list(self.running):
             child.terminate()
 
-    def run(self, programs, jobs):
+    def run(self, programs, jobs, again=False):
         """Run them, showing each as it ends; returns the sum of their counts."""
         counts = Result()
+        unsure = {}  # what is run again, with the counts of the first time
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             try:
-                outputs = [pool.submit(self.one, program) for program in programs]
+                outputs = {pool.submit(self.one, program): program for program in programs}
                 for done in concurrent.futures.as_completed(outputs):
                     shown, result = split_counts(done.result() or "")
                     print(shown, end="", flush=True)
-                    counts.add(result)
+                    if again and result.failed and not is_certain(shown):
+                        unsure[outputs[done]] = result
+                    else:
+                        counts.add(result)
             finally:
                 self.stop()
         self.stopping = False
+        for program, first in unsure.items():
+            second = self.run([program], 1)
+            if not second.failures():
+                print(f"flaky {program}  {first.failed} failed among others, none alone", flush=True)
+            counts.add(second)
         return counts
+
+
+def is_certain(shown):
+    """Whether a failure that was shown is none of timing, however often the program passes after it."""
+    return re.search(r"^      (?:died of|a sanitizer reports|left running)|run\.py did not come", shown, re.MULTILINE)
 
 
 def split_counts(output):
@@ -337,9 +358,11 @@ def main():
     parser.add_argument("--build", default="build", help="where the programs under test are")
     parser.add_argument("--sanitize", default="", help="what they were built with")
     parser.add_argument("--fuzz", type=int, default=0, metavar="SECONDS", help="how long a fuzzer runs")
+    parser.add_argument("--fuzz-seed", type=int, default=0, metavar="N", help="what a fuzzer begins with; 0: by chance")
     parser.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="for each program")
     parser.add_argument("--grace", type=float, default=10, metavar="SECONDS", help="for orphans to end by themselves")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many programs run at a time")
+    parser.add_argument("--again", action="store_true", help="run what failed among others once more, alone")
     parser.add_argument("--only", default="", metavar="TEXT", help="only programs with TEXT in their name")
     parser.add_argument("--longest", default=ROOT / "tests/longest.txt", metavar="FILE", help="SECONDS NAME, a line each")
     parser.add_argument("programs", nargs="*")
@@ -360,8 +383,8 @@ def main():
             # What measures, or takes ports by the thousand, comes last and alone.
             alone = [program for program in args.programs if short(build, program).startswith("tests/bench/")]
             others = [program for program in args.programs if program not in alone]
-            counts = Jobs(args).run(longest_first(build, others, args.longest), args.jobs)
-            counts.add(Jobs(args).run(alone, 1))
+            counts = Jobs(args).run(longest_first(build, others, args.longest), args.jobs, args.again)
+            counts.add(Jobs(args).run(alone, 1, args.again))
     except KeyboardInterrupt:
         sys.exit(130)
     if counts.skipped:

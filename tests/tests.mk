@@ -73,7 +73,7 @@ build/tools/h2spec-made: tests/e2e/h2spec.sh
 
 NODE_MODULES := $(patsubst %-lock.json,%.stamp,$(wildcard tests/*/package-lock.json))
 test-run: all test-programs $(GO_TOOLS) $(BALANCER_TOOLS) $(CLIENT_TOOLS) $(H2SPEC) $(NODE_MODULES:tests/%/package.stamp=tests/%/node_modules/.package-lock.json)
-	@$(PYTHON) tests/run.py --jobs $(JOBS) --build '$(BUILD)' --sanitize '$(SANITIZE)' --only '$(ONLY)' \
+	@$(PYTHON) tests/run.py --jobs $(JOBS) --build '$(BUILD)' --sanitize '$(SANITIZE)' --only '$(ONLY)' $(if $(AGAIN),--again) \
 		$(TESTS) $(REPLAYS) $(PYTEST_FILES)
 test-programs: $(TESTS) $(REPLAYS) $(SIMULATE)
 
@@ -128,7 +128,7 @@ FUZZ_MAKE = $(SUBMAKE) CC='$(CLANG)' BUILD=build/fuzz SANITIZE=fuzzer-no-link,ad
 fuzz: ## run every fuzzer for FUZZ_SECONDS; what they find goes to build/fuzz, nothing into the tree
 	@$(SUBMAKE) deps-test
 	@$(FUZZ_MAKE) fuzzers
-	@$(PYTHON) tests/run.py --jobs $(NPROC) --build build/fuzz --fuzz $(FUZZ_SECONDS) --only '$(ONLY)' $(FUZZ_SRC:%.c=build/fuzz/%)
+	@$(PYTHON) tests/run.py --jobs $(NPROC) --build build/fuzz --fuzz $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--fuzz-seed $(FUZZ_SEED)) --only '$(ONLY)' $(FUZZ_SRC:%.c=build/fuzz/%)
 fuzzers: $(FUZZERS)
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(TEST_LIBS)
 	$(call say,LD,$@)

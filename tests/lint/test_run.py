@@ -79,6 +79,31 @@ def test_a_failure_does_not_stop_the_others(run):
     assert (code, last_line(output)) == (1, "1 passed, 1 failed")
 
 
+FAILS_ONCE = "[ -e $0.again ] && { echo ok 1 - a; exit 0; }\ntouch $0.again\n"
+
+
+def test_what_passes_alone_is_flaky(run, request):
+    code, output = run(f"#!/bin/sh\n{FAILS_ONCE}echo not ok 1 - a; exit 1\n", "#!/bin/sh\necho ok 1 - a\n", options=["--again"])
+    if "[1]" in request.node.name:  # nothing else ran, so there is nothing to blame
+        assert (code, last_line(output)) == (1, "1 passed, 1 failed")
+    else:
+        assert (code, last_line(output)) == (0, "2 passed, 0 failed")
+        assert "not ok 1 - a" in output and "flaky " in output
+
+
+@pytest.mark.parametrize("source", [
+    "echo not ok 1 - a; exit 1",
+    f"{FAILS_ONCE}echo not ok 1 - a; kill -SEGV $$",
+    f"{FAILS_ONCE}echo not ok 1 - a; setsid sleep 1000 & exit 1",
+    f"{FAILS_ONCE}echo not ok 1 - a; p=${{ASAN_OPTIONS#log_path=}}; echo a leak > ${{p%%:*}}.7; exit 1",
+])
+def test_no_second_time_excuses(run, source):
+    code, output = run(f"#!/bin/sh\n{source}\n", "#!/bin/sh\necho ok 1 - a\n", options=["--again", "--grace", "0.1"])
+    assert code == 1
+    assert not last_line(output).endswith(" 0 failed")
+    assert "flaky" not in output
+
+
 def test_nothing_to_run_is_a_failure(run):
     assert run() == (1, "0 passed, 0 failed\n")
     assert run("#!/bin/sh\necho ok 1 - a\n", options=["--only", "another"])[0] == 1
