@@ -183,10 +183,25 @@ void conn_group_init(struct conn_group *group, uv_loop_t *loop) {
 /* ---- the beginning ---- */
 
 /* Asked for where it is needed, and not kept: it would be a sixth of what a connection takes. */
-bool conn_address(const struct conn *c, struct sockaddr_storage *out) {
-    socklen_t len = sizeof(*out);
-    return getpeername(c->transport.fd, (struct sockaddr *)out, &len) == 0 &&
-           (out->ss_family == AF_INET || out->ss_family == AF_INET6);
+struct ip_address conn_peer(const struct conn *c) {
+    struct sockaddr_storage from;
+    socklen_t len = sizeof(from);
+    if (getpeername(c->transport.fd, (struct sockaddr *)&from, &len) != 0)
+        return (struct ip_address){0};
+    return ip_address_of((const struct sockaddr *)&from);
+}
+
+bool conn_is_of_proxy(const struct conn *c) {
+    const struct ip_networks *proxies = c->group->service.options.trusted_proxies;
+    if (proxies == NULL)
+        return false;
+    struct ip_address peer = conn_peer(c);
+    return ip_networks_contain(proxies, &peer);
+}
+
+/* Who it is from is known: what depends on that is decided here. */
+static void begin(struct conn *c) {
+    c->protocol->start(c);
 }
 
 /* Nothing else of @c is in use yet when it returns false. */
@@ -225,7 +240,7 @@ bool conn_new(struct conn_group *group, int fd, struct http_door door) {
     metric_add(&metrics->connections, 1);
     metric_add(&metrics->accepted, 1);
     log_debug("connection accepted", "fd=%d surplus=%d", fd, c->surplus);
-    c->protocol->start(c);
+    begin(c);
     return true;
 }
 

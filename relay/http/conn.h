@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "relay/base/clock.h"
+#include "relay/base/ip_address.h"
 #include "relay/base/wheel.h"
 #include "relay/http/exchange.h"
 #include "relay/http/tls_transport.h"
@@ -87,8 +88,13 @@ void conn_switch(struct conn *c, const struct conn_protocol *protocol, const voi
  * stays until the loop has let go of it. */
 void conn_close(struct conn *c);
 
-/* The client's. Returns false where it has none, as on a unix: socket. */
-bool conn_address(const struct conn *c, struct sockaddr_storage *out);
+/* Who the connection is from: a client, or a proxy that it came by; none on a unix: socket. Known
+ * when the protocol starts, and the same from then on. A system call: ask once. */
+struct ip_address conn_peer(const struct conn *c);
+
+/* Whether that is a proxy of ours, behind which stand many clients: limits for one client are not
+ * for it. */
+bool conn_is_of_proxy(const struct conn *c);
 
 /* Wait for what @wanted (TRANSPORT_READ | TRANSPORT_WRITE) needs, and for nothing else: a client
  * that sends more than is asked for is slowed by TCP. */

@@ -14,8 +14,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/socket.h>
 
+#include "relay/base/ip_address.h"
 #include "relay/base/rng.h"
 #include "relay/http/fields.h"
 #include "relay/http/http_metrics.h"
@@ -56,7 +56,7 @@ struct exchange_ops {
                    struct hub_subscription_spec *spec);
     void (*wait)(struct exchange *x);
     void (*abort)(struct exchange *x, enum hub_end why);
-    bool (*address)(const struct exchange *x, struct sockaddr_storage *out);
+    struct ip_address (*peer)(const struct exchange *x);
 };
 
 struct exchange {
@@ -94,9 +94,10 @@ static inline void exchange_abort(struct exchange *x, enum hub_end why) {
     x->ops->abort(x, why);
 }
 
-/* Who asks. Returns false where it has no address, as on a unix: socket. */
-static inline bool exchange_address(const struct exchange *x, struct sockaddr_storage *out) {
-    return x->ops->address(x, out);
+/* Who the connection is from, which may be a proxy (client_address.h says who asks); none on a
+ * unix: socket. */
+static inline struct ip_address exchange_peer(const struct exchange *x) {
+    return x->ops->peer(x);
 }
 
 /* ---- for providers ---- */

@@ -290,16 +290,15 @@ static void abort_exchange(struct exchange *x, enum hub_end why) {
     h1_end(h1_of_exchange(x), why);
 }
 
-static bool address(const struct exchange *x, struct sockaddr_storage *out) {
-    const struct h1 *h = container_of(x, const struct h1, exchange);
-    return conn_address(&h->conn, out);
+static struct ip_address peer(const struct exchange *x) {
+    return conn_peer(&container_of(x, const struct h1, exchange)->conn);
 }
 
 static const struct exchange_ops exchange_ops = {.answer = answer,
                                                  .stream = stream,
                                                  .wait = wait_for_answer,
                                                  .abort = abort_exchange,
-                                                 .address = address};
+                                                 .peer = peer};
 
 /* ---- the beginning ---- */
 

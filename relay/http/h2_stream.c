@@ -373,15 +373,15 @@ static void abort_exchange(struct exchange *x, enum hub_end why) {
     write_later(s->h2);
 }
 
-static bool address(const struct exchange *x, struct sockaddr_storage *out) {
-    return conn_address(container_of(x, const struct h2_stream, exchange)->h2->conn, out);
+static struct ip_address peer(const struct exchange *x) {
+    return conn_peer(container_of(x, const struct h2_stream, exchange)->h2->conn);
 }
 
 static const struct exchange_ops exchange_ops = {.answer = answer,
                                                  .stream = stream,
                                                  .wait = wait_for_answer,
                                                  .abort = abort_exchange,
-                                                 .address = address};
+                                                 .peer = peer};
 
 void h2_stream_continue(struct h2_stream *s) {
     nghttp2_nv status = pair(":status", span_of("100"));

@@ -11,6 +11,7 @@
 
 #include "relay/auth/auth.h"
 #include "relay/base/buf.h"
+#include "relay/base/ip_address.h"
 #include "relay/http/fields.h"
 #include "relay/http/origin.h"
 #include "relay/hub/hub.h"
@@ -51,7 +52,8 @@ struct http_shared {
 struct http_options {
     struct http_shared *shared;
     struct origin_policy origins;
-    const struct http_route *routes; /* ends with a NULL path */
+    const struct ip_networks *trusted_proxies; /* believed in who they say asks; NULL: none */
+    const struct http_route *routes;           /* ends with a NULL path */
     size_t max_topics;
     uint32_t max_streams;     /* of an HTTP/2 connection */
     bool allow_publish;       /* to everybody */

@@ -58,7 +58,7 @@ LIBRARIES = {
 
 # Files of a room, without their ending -> headers of it that they may not include: whoever serves a request cannot ask
 # which protocol brought it.
-APART = {r"relay/http/(?:route|sse|post|access|respond|exchange|request|fields|origin|query|start)":
+APART = {r"relay/http/(?:route|sse|post|access|respond|exchange|client_address|request|fields|origin|query|start)":
          r"relay/http/(?:h\d\w*|conn|transport|server)\.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')

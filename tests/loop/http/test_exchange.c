@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "relay/base/err.h"
+#include "relay/http/client_address.h"
 #include "tests/loop/http/awkward.h"
 #include "tests/loop/http/http_world.h"
 #include "tests/unit/unit.h"
@@ -30,17 +31,15 @@ static struct transport *newest_transport(struct world *w) {
 static void test_the_client_has_an_address(void **state) {
     struct world w;
     struct client c;
-    struct sockaddr_storage seen;
     struct sockaddr_in own;
     socklen_t len = sizeof(own);
     (void)state;
     world_start(&w, &(struct world_options){0});
     client_open(&c, &w, 0);
-    assert_true(exchange_address(newest_exchange(&w), &seen));
+    struct ip_address seen = exchange_client_address(newest_exchange(&w));
     assert_int_equal(getsockname(c.fd, (struct sockaddr *)&own, &len), 0);
-    assert_int_equal(seen.ss_family, AF_INET);
-    assert_int_equal(((struct sockaddr_in *)&seen)->sin_addr.s_addr, own.sin_addr.s_addr);
-    assert_int_equal(((struct sockaddr_in *)&seen)->sin_port, own.sin_port);
+    assert_int_equal(seen.version, 4);
+    assert_memory_equal(seen.bytes, &own.sin_addr, 4);
     assert_true(newest_exchange(&w)->loopback);
     client_close(&c);
     world_stop(&w);
@@ -49,12 +48,11 @@ static void test_the_client_has_an_address(void **state) {
 static void test_a_client_of_a_socket_file_has_none(void **state) {
     struct world w;
     int pair[2];
-    struct sockaddr_storage seen;
     (void)state;
     world_start(&w, &(struct world_options){0});
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     server_adopt(w.server, pair[0], (struct http_door){0});
-    assert_false(exchange_address(newest_exchange(&w), &seen));
+    assert_int_equal(exchange_client_address(newest_exchange(&w)).version, 0);
     assert_false(newest_exchange(&w)->loopback);
     close(pair[1]);
     world_stop(&w);

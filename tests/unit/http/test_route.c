@@ -153,13 +153,12 @@ static void on_abort(struct exchange *x, enum hub_end why) {
     exchange_fini(x);
 }
 
-static bool on_address(const struct exchange *x, struct sockaddr_storage *out) {
+static struct ip_address on_peer(const struct exchange *x) {
     (void)x;
-    (void)out;
-    return false;
+    return (struct ip_address){0};
 }
 
-static const struct exchange_ops ops = {on_answer, on_stream, on_wait, on_abort, on_address};
+static const struct exchange_ops ops = {on_answer, on_stream, on_wait, on_abort, on_peer};
 
 /* ---- requests ---- */
 
