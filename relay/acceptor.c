@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "relay/base/log.h"
+#include "relay/http/limits.h"
 #include "relay/http/listener.h"
 
 enum { ACCEPT_BATCH = 64, PAUSE_MS = 100 };
@@ -33,10 +34,12 @@ static void pause_accepting(struct acceptor *a) {
 /* Returns false when there is none to be had now. */
 static bool accept_one(struct acceptor *a) {
     int fd = listener_accept(a->listen_fd);
-    if (fd >= 0)
+    if (fd >= 0) {
+        limits_accepted(a->shared->limits);
         worker_adopt(least_loaded(a), fd, a->door);
-    else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         pause_accepting(a);
+    }
     return fd >= 0 || errno == EINTR || errno == ECONNABORTED;
 }
 
@@ -48,8 +51,14 @@ static void on_acceptable(uv_poll_t *poll, int status, int events) {
         pause_accepting(a);
         return;
     }
-    for (int i = 0; i < ACCEPT_BATCH && accept_one(a); i++)
-        ;
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        if (!limits_may_accept(a->shared->limits)) {
+            pause_accepting(a);
+            return;
+        }
+        if (!accept_one(a))
+            return;
+    }
 }
 
 void acceptor_start(struct acceptor *a, uv_loop_t *loop, int listen_fd, struct http_door door,

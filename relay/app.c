@@ -21,6 +21,7 @@
 #include "relay/base/wheel.h"
 #include "relay/bus/bus.h"
 #include "relay/embedded/embedded.h"
+#include "relay/http/limits.h"
 #include "relay/http/listener.h"
 #include "relay/notify.h"
 #include "relay/redis/url.h"
@@ -57,6 +58,7 @@ struct app {
     struct acceptor *acceptors; /* one per listener that is not shared */
     size_t acceptors_len;
     struct http_shared shared, admin_shared;
+    struct http_limit_metrics limit_metrics;
     struct bus_options bus_options;
     struct bus_metrics bus_metrics;
     struct bus_thread *bus;
@@ -118,6 +120,20 @@ static unsigned connection_limit(const struct app *app) {
         return (unsigned)most;
     }
     return config->max_connections;
+}
+
+/* Of the main listeners; the admin's has none. */
+static struct limits *limits_of(const struct config *config, struct http_limit_metrics *metrics) {
+    struct limits_options options = {
+        .connections_per_address = config->max_connections_per_address,
+        .connections_per_subject = config->max_connections_per_subject,
+        .streams_per_subject = config->max_streams_per_subject,
+        .publish_rate = config->publish_rate,
+        .publish_burst = config->publish_burst > 0 ? config->publish_burst : config->publish_rate,
+        .accept_rate = config->accept_rate,
+        .failed_tokens = config->max_failed_tokens,
+        .now_us = clock_mono_us};
+    return limits_new(&options, metrics);
 }
 
 static int fail(const char *what, struct buf *why) {
@@ -537,6 +553,7 @@ static void serve(struct app *app) {
     app->pages.metrics = (struct metrics_source){.workers = app->metrics_workers,
                                                  .workers_len = app->workers_len,
                                                  .bus = &app->bus_metrics,
+                                                 .limits = &app->limit_metrics,
                                                  .max_connections = app->shared.max_connections,
                                                  .started_ms = app->started_ms,
                                                  .version = SSE_VERSION};
@@ -581,6 +598,7 @@ int app_run(const struct config *config, const struct config_sources *sources) {
     notify_init();
     name_node(app);
     app->shared.max_connections = connection_limit(app);
+    app->shared.limits = limits_of(config, &app->limit_metrics);
     pages_init(&app->pages, config->admin_listen.kind != LISTEN_NONE, !config->no_console);
     /* The listeners first: a port that is taken is told at once, with nothing to clean up. */
     if (open_listeners(app) == RELAY_OK && read_files(app) == RELAY_OK &&
@@ -593,6 +611,7 @@ int app_run(const struct config *config, const struct config_sources *sources) {
     token_keys_fini(&app->token_keys);
     tls_files_fini(&app->tls_files);
     close_listeners(app);
+    limits_free(app->shared.limits);
     int exit_code = app->exit_code;
     free(app);
     return exit_code;

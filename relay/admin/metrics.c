@@ -139,6 +139,8 @@ static void write_ends(const struct metrics_source *s, struct buf *out) {
     head(out, "streams_refused_total", "counter", "Streams rejected, by reason.");
     labelled(out, "streams_refused_total", "reason", "full",
              sum(s, OF_HTTP, offsetof(struct http_metrics, refused_full)));
+    labelled(out, "streams_refused_total", "reason", "limit",
+             sum(s, OF_HTTP, offsetof(struct http_metrics, refused_limit)));
     labelled(out, "streams_refused_total", "reason", "draining",
              sum(s, OF_HTTP, offsetof(struct http_metrics, refused_draining)));
     static const char *const denials[HTTP_DENIALS] = {"no_token", "invalid_token", "topic",
@@ -152,6 +154,14 @@ static void write_ends(const struct metrics_source *s, struct buf *out) {
     for (unsigned bit = 0; bit < RESET_REASONS; bit++)
         labelled(out, "resets_total", "reason", reset_reason_name(bit),
                  sum(s, OF_HUB, offsetof(struct hub_metrics, resets) + bit * sizeof(metric)));
+}
+
+static void write_limits(const struct http_limit_metrics *m, struct buf *out) {
+    head(out, "limits_reached_total", "counter",
+         "Connections, streams and requests that were beyond a limit, by limit.");
+    for (unsigned limit = 0; limit < HTTP_LIMITS; limit++)
+        labelled(out, "limits_reached_total", "limit", http_limit_name(limit),
+                 metric_get(&m->reached[limit]));
 }
 
 static void write_tls(const struct metrics_source *s, struct buf *out) {
@@ -305,6 +315,7 @@ void metrics_write(const struct metrics_source *s, bool ready, struct buf *out) 
     single(out, "connections_limit", "gauge", "Connections beyond which streams are rejected.",
            s->max_connections);
     write_ends(s, out);
+    write_limits(s->limits, out);
     write_tls(s, out);
     write_floods(s, out);
     write_queues(s, out);

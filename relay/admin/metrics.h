@@ -27,6 +27,7 @@ struct metrics_source {
     const struct metrics_worker *workers;
     size_t workers_len;
     const struct bus_metrics *bus;
+    const struct http_limit_metrics *limits;
     uint64_t max_connections;
     uint64_t started_ms; /* since 1970 */
     const char *version;

@@ -254,8 +254,12 @@ static const struct option *option_named(const char *name) {
 /* What says something about tokens is nothing without a key to check them with: --public alone
  * would look as though the other topics were closed. */
 static bool check_tokens(struct loader *l) {
-    static const char *const of_tokens[] = {"--token-audience", "--token-issuer", "--token-cookie",
-                                            "--public"};
+    static const char *const of_tokens[] = {"--token-audience",
+                                            "--token-issuer",
+                                            "--token-cookie",
+                                            "--public",
+                                            "--max-connections-per-subject",
+                                            "--max-failed-tokens"};
     if (l->config.token_secret_files.len + l->config.token_keys.len > 0)
         return true;
     for (size_t i = 0; i < sizeof(of_tokens) / sizeof(of_tokens[0]); i++) {
@@ -333,6 +337,12 @@ static bool check_together(struct loader *l) {
         buf_puts(l->message, " is longer than ");
         put_subject(l, memory, *source_of(l, memory), NULL);
         buf_puts(l->message, "; allowed: no event outlives the memory");
+        return false;
+    }
+    if (l->config.publish_burst > 0 && l->config.publish_rate == 0) {
+        const struct option *burst = option_named("--publish-burst");
+        put_subject(l, burst, *source_of(l, burst), NULL);
+        buf_puts(l->message, " is nothing without a rate; allowed: beside --publish-rate");
         return false;
     }
     if (l->config.embedded_redis && *source_of(l, redis) > FROM_DEFAULT) {

@@ -78,10 +78,15 @@ struct config {
     /* Limits. */
     unsigned workers;         /* 0: one per core */
     unsigned max_connections; /* 0: the file descriptor limit minus a reserve */
-    unsigned max_topics;      /* per connection */
-    unsigned max_streams;     /* per HTTP/2 connection */
-    size_t outbox_limit;      /* bytes queued per subscriber */
-    size_t send_buffer;       /* SO_SNDBUF in bytes; 0: the system's own */
+    unsigned max_connections_per_address, max_connections_per_subject; /* 0: no limit */
+    unsigned max_streams_per_subject;                                  /* 0: no limit */
+    unsigned accept_rate;                 /* connections a second; 0: no limit */
+    unsigned publish_rate, publish_burst; /* a second, of one client; 0: no limit; the rate */
+    unsigned max_failed_tokens;           /* a minute, of one address; 0: no limit */
+    unsigned max_topics;                  /* per connection */
+    unsigned max_streams;                 /* per HTTP/2 connection */
+    size_t outbox_limit;                  /* bytes queued per subscriber */
+    size_t send_buffer;                   /* SO_SNDBUF in bytes; 0: the system's own */
     uint64_t write_timeout_ms;
     uint64_t header_timeout_ms;
     uint64_t body_timeout_ms;

@@ -8,6 +8,8 @@
 #include "relay/base/clock.h"
 #include "relay/base/err.h"
 #include "relay/http/authority.h"
+#include "relay/http/client_address.h"
+#include "relay/http/limits.h"
 #include "relay/http/respond.h"
 
 #define CHALLENGE "Bearer realm=\"sse-relay\""
@@ -177,27 +179,34 @@ static size_t first_denied(const struct auth *auth, const struct grant *grant,
     return topics->len;
 }
 
-/* Decide by the token that was found. *@ends_ms: since 1970; 0: never. */
+/* Decide by the token that was found. */
 static bool may_with(struct exchange *x, const struct found_token *found, enum auth_action action,
-                     const struct topic_list *topics, uint64_t *ends_ms) {
+                     const struct topic_list *topics, struct grant *grant) {
     struct auth *auth = x->service->options.auth;
-    struct grant grant;
+    struct limits *limits = x->service->options.shared->limits;
+    uint64_t address = exchange_limit_key(x);
+    uint64_t after_s = limits_token(limits, address);
+    if (after_s > 0) {
+        respond_later(x, 429, after_s,
+                      "Too many tokens from your address were not valid (--max-failed-tokens), so "
+                      "this one was not looked at. Get a new token, and try again later.");
+        return false;
+    }
     const char *wrong =
-        auth_verify(auth, found->text.data, found->text.len, clock_wall_ms(), &grant);
+        auth_verify(auth, found->text.data, found->text.len, clock_wall_ms(), grant);
     if (wrong != NULL) {
+        limits_token_failed(limits, address);
         deny_invalid(x, wrong);
         return false;
     }
-    size_t denied = first_denied(auth, &grant, action, topics);
-    *ends_ms = grant.ends_ms;
-    grant_fini(&grant);
+    size_t denied = first_denied(auth, grant, action, topics);
     if (denied < topics->len)
         deny_topic(x, action, topics->positions[denied]);
     return denied == topics->len;
 }
 
 static bool may(struct exchange *x, enum auth_action action, const struct topic_list *topics,
-                uint64_t *ends_ms) {
+                struct grant *grant) {
     const struct http_options *o = &x->service->options;
     size_t guarded = first_guarded(o->auth, action, topics);
     if (guarded == topics->len)
@@ -217,33 +226,40 @@ static bool may(struct exchange *x, enum auth_action action, const struct topic_
             "page's Origin has to be this host, or be named with --cors-origin. Programs send the "
             "token in the header Authorization.");
     else
-        good = may_with(x, &found, action, topics, ends_ms);
+        good = may_with(x, &found, action, topics, grant);
     buf_fini(&found.decoded);
     return good;
 }
 
-bool access_may_read(struct exchange *x, const struct topic_list *topics, uint64_t *expires_ms) {
-    uint64_t ends_ms = 0, now_ms = clock_wall_ms();
-    *expires_ms = 0;
-    if (x->service->options.auth == NULL)
-        return true;
-    if (!may(x, AUTH_SUBSCRIBE, topics, &ends_ms))
-        return false;
-    if (ends_ms > 0)
-        *expires_ms = clock_mono_ms() + (ends_ms > now_ms ? ends_ms - now_ms : 0);
-    return true;
+int access_topics(struct exchange *x, struct topic_list *out, struct buf *why) {
+    const struct http_options *o = &x->service->options;
+    int rc = topic_list_parse(x->request->query, o->max_topics, out, why);
+    if (rc == RELAY_EOVERFLOW)
+        limits_reached(o->shared->limits, HTTP_LIMIT_TOPICS);
+    return rc;
 }
 
-bool access_may_publish(struct exchange *x) {
-    const struct http_options *o = &x->service->options;
+bool access_may_read(struct exchange *x, const struct topic_list *topics, struct grant *grant) {
+    *grant = (struct grant){0};
+    return x->service->options.auth == NULL || may(x, AUTH_SUBSCRIBE, topics, grant);
+}
+
+uint64_t access_expires_ms(const struct grant *grant) {
+    uint64_t now_ms = clock_wall_ms();
+    if (grant->ends_ms == 0)
+        return 0;
+    return clock_mono_ms() + (grant->ends_ms > now_ms ? grant->ends_ms - now_ms : 0);
+}
+
+bool access_may_publish(struct exchange *x, struct grant *grant) {
     struct topic_list topics;
     struct buf why = BUF_INIT;
-    uint64_t ignored;
     bool good = false;
-    if (topic_list_parse(x->request->query, o->max_topics, &topics, &why) != RELAY_OK) {
+    *grant = (struct grant){0};
+    if (access_topics(x, &topics, &why) != RELAY_OK) {
         respond_problem(x, 400, NULL, why.data);
     } else {
-        good = may(x, AUTH_PUBLISH, &topics, &ignored);
+        good = may(x, AUTH_PUBLISH, &topics, grant);
         topic_list_fini(&topics);
     }
     buf_fini(&why);

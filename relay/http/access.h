@@ -10,18 +10,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "relay/auth/grant.h"
 #include "relay/http/exchange.h"
 #include "relay/http/query.h"
 
+/* The topics that @x's query names, as topic_list_parse(); too many of them are counted. */
+int access_topics(struct exchange *x, struct topic_list *out, struct buf *why);
+
 /* Whether @x's request may read @topics: true without keys, and where all of them are public; a
- * token is then not looked at. *@expires_ms is when the stream has to end (clock_mono_ms(); 0:
- * never). Otherwise it was answered. */
-bool access_may_read(struct exchange *x, const struct topic_list *topics, uint64_t *expires_ms);
+ * token is then not looked at, and *@grant is all zero. Otherwise it was answered. End @grant with
+ * grant_fini(), whatever is returned. */
+bool access_may_read(struct exchange *x, const struct topic_list *topics, struct grant *grant);
+
+/* When a stream that @grant allows has to end (clock_mono_ms(); 0: never). */
+uint64_t access_expires_ms(const struct grant *grant);
 
 /* Whether @x's request, whose head is there, may publish to the topics of its query. Otherwise it
  * was answered. The Origin of a page is origin.h's, but for a token from a cookie: browsers send
  * that along whoever asks, so the Origin then has to be there, and to be this host or listed by
- * name. */
-bool access_may_publish(struct exchange *x);
+ * name. End @grant with grant_fini(), whatever is returned. */
+bool access_may_publish(struct exchange *x, struct grant *grant);
 
 #endif

@@ -4,3 +4,11 @@
 struct ip_address exchange_client_address(const struct exchange *x) {
     return exchange_peer(x);
 }
+
+uint64_t exchange_limit_key(const struct exchange *x) {
+    const struct ip_networks *proxies = x->service->options.trusted_proxies;
+    struct ip_address client = exchange_client_address(x);
+    if (proxies != NULL && ip_networks_contain(proxies, &client))
+        return 0;
+    return ip_address_limit_key(&client);
+}

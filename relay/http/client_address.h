@@ -12,4 +12,8 @@
  * proxy said is in its head, and two requests of one connection may be of two clients. */
 struct ip_address exchange_client_address(const struct exchange *x);
 
+/* What limits of one client count it by; 0: by nothing. It has no address, or is of a proxy of ours
+ * that does not say whose request it is: behind that stand many. */
+uint64_t exchange_limit_key(const struct exchange *x);
+
 #endif

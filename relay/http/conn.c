@@ -11,6 +11,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
+#include "relay/http/limits.h"
 
 /* ---- the end ---- */
 
@@ -42,6 +43,7 @@ void conn_close(struct conn *c) {
     unlink_from_group(c);
     uv_close((uv_handle_t *)&c->poll, on_handle_closed);
     transport_close(&c->transport);
+    limits_leave(c->held);
 }
 
 /* ---- deadlines ---- */
@@ -199,9 +201,25 @@ bool conn_is_of_proxy(const struct conn *c) {
     return ip_networks_contain(proxies, &peer);
 }
 
+/* Count it among the connections of its address. Returns false where it was closed: of those beyond
+ * the limit only some may stay to be told so. */
+static bool enter(struct conn *c) {
+    struct limits *limits = c->group->service.options.shared->limits;
+    if (!limits_count_addresses(limits) || conn_is_of_proxy(c))
+        return true;
+    struct ip_address peer = conn_peer(c);
+    enum limits_place place = limits_enter(limits, ip_address_limit_key(&peer), &c->held);
+    if (place == LIMITS_CLOSE)
+        conn_close(c);
+    else if (place == LIMITS_FULL && c->surplus == HTTP_SURPLUS_NONE)
+        c->surplus = HTTP_SURPLUS_ADDRESS;
+    return place != LIMITS_CLOSE;
+}
+
 /* Who it is from is known: what depends on that is decided here. */
 static void begin(struct conn *c) {
-    c->protocol->start(c);
+    if (enter(c))
+        c->protocol->start(c);
 }
 
 /* Nothing else of @c is in use yet when it returns false. */
@@ -236,7 +254,10 @@ bool conn_new(struct conn_group *group, int fd, struct http_door door) {
         c->next->prev = c;
     group->conns = c;
     unsigned before = atomic_fetch_add_explicit(&shared->connections, 1, memory_order_relaxed);
-    c->surplus = before >= shared->max_connections;
+    if (before >= shared->max_connections) {
+        c->surplus = HTTP_SURPLUS_NODE;
+        limits_reached(shared->limits, HTTP_LIMIT_CONNECTIONS);
+    }
     metric_add(&metrics->connections, 1);
     metric_add(&metrics->accepted, 1);
     log_debug("connection accepted", "fd=%d surplus=%d", fd, c->surplus);

@@ -46,8 +46,9 @@ struct conn {
     uint8_t wanted;       /* TRANSPORT_READ | TRANSPORT_WRITE */
     uint8_t polled;       /* UV_READABLE | UV_WRITABLE, as the transport made of it */
     bool loopback;        /* accepted on a loopback listener */
-    bool surplus;         /* beyond the connection limit: no stream */
+    uint8_t surplus;      /* enum http_surplus: beyond a limit of connections */
     bool closed;
+    struct tally_entry *held; /* its place among those of its client's address; NULL: not counted */
 };
 
 /* What a protocol does once at the end of the loop's turn, for all that was asked of it in the

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "relay/http/limits.h"
+
 void exchange_init(struct exchange *x, const struct exchange_ops *ops,
                    struct http_service *service) {
     memset(x, 0, sizeof(*x));
@@ -14,6 +16,8 @@ static void leave_hub(struct exchange *x) {
     if (x->subscriber != NULL)
         hub_detach(x->subscriber);
     x->subscriber = NULL;
+    limits_end_stream(x->held);
+    x->held = NULL;
 }
 
 void exchange_fini(struct exchange *x) {

@@ -57,6 +57,7 @@ struct exchange_ops {
     void (*wait)(struct exchange *x);
     void (*abort)(struct exchange *x, enum hub_end why);
     struct ip_address (*peer)(const struct exchange *x);
+    const void *(*connection)(const struct exchange *x);
 };
 
 struct exchange {
@@ -65,8 +66,9 @@ struct exchange {
     const struct request *request; /* NULL: none could be read, or it was given up for a stream */
     struct subscriber *subscriber; /* of one that streams, until it ended */
     struct bus_publish *publish;   /* of one that waits for Redis */
+    struct limits_stream *held;    /* what its stream counts as; NULL: nothing */
     bool loopback;                 /* it came in by a loopback listener */
-    bool surplus;                  /* beyond what the node serves at once: no stream */
+    uint8_t surplus;               /* enum http_surplus: whether it gets no stream */
 };
 
 /* ---- for whoever serves ---- */
@@ -98,6 +100,12 @@ static inline void exchange_abort(struct exchange *x, enum hub_end why) {
  * unix: socket. */
 static inline struct ip_address exchange_peer(const struct exchange *x) {
     return x->ops->peer(x);
+}
+
+/* A name of the connection that it came by, the same for all exchanges on that; not to be looked
+ * into. */
+static inline const void *exchange_connection(const struct exchange *x) {
+    return x->ops->connection(x);
 }
 
 /* ---- for providers ---- */

@@ -44,7 +44,7 @@ static void on_fault(struct h1 *h, int status, const char *why) {
 
 static uint64_t read_timeout(const struct h1 *h) {
     const struct h1_request *r = request_of(h);
-    if (h->exchange.surplus)
+    if (h->exchange.surplus != HTTP_SURPLUS_NONE)
         return SURPLUS_TIMEOUT_MS;
     if (r != NULL && h1_request_state(r) == H1_REQUEST_BODY)
         return options_of(h)->body_timeout_ms;
@@ -233,7 +233,7 @@ static bool is_head(const struct h1 *h) {
 static bool goes_on(const struct h1 *h) {
     const struct h1_request *r = request_of(h);
     return !h->close_after && r != NULL && h1_request_state(r) == H1_REQUEST_DONE &&
-           h1_request_keep_alive(r) && !h->exchange.surplus &&
+           h1_request_keep_alive(r) && h->exchange.surplus == HTTP_SURPLUS_NONE &&
            !atomic_load_explicit(&options_of(h)->shared->draining, memory_order_relaxed);
 }
 
@@ -294,11 +294,16 @@ static struct ip_address peer(const struct exchange *x) {
     return conn_peer(&container_of(x, const struct h1, exchange)->conn);
 }
 
+static const void *connection(const struct exchange *x) {
+    return &container_of(x, const struct h1, exchange)->conn;
+}
+
 static const struct exchange_ops exchange_ops = {.answer = answer,
                                                  .stream = stream,
                                                  .wait = wait_for_answer,
                                                  .abort = abort_exchange,
-                                                 .peer = peer};
+                                                 .peer = peer,
+                                                 .connection = connection};
 
 /* ---- the beginning ---- */
 

@@ -349,7 +349,7 @@ static bool is_idle(const struct h2 *h) {
     const struct http_options *o = options_of(h);
     uint64_t timeout_ms = h->requested ? o->idle_timeout_ms : o->header_timeout_ms;
     return h->idle_since_ms != 0 &&
-           (h->conn->surplus || h->now_ms >= h->idle_since_ms + timeout_ms);
+           (h->conn->surplus != HTTP_SURPLUS_NONE || h->now_ms >= h->idle_since_ms + timeout_ms);
 }
 
 static void h2_deadline(struct conn *c) {

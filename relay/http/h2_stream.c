@@ -341,9 +341,9 @@ static void answer(struct exchange *x, const struct answer *a) {
     free_request(s);
     if (!ends)
         queue(s);
-    if (x->surplus)
+    if (x->surplus != HTTP_SURPLUS_NONE)
         nghttp2_submit_goaway(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR, NULL, 0);
-    s->h2->going_away |= x->surplus;
+    s->h2->going_away |= x->surplus != HTTP_SURPLUS_NONE;
 }
 
 static void stream(struct exchange *x, const struct answer *head,
@@ -377,11 +377,16 @@ static struct ip_address peer(const struct exchange *x) {
     return conn_peer(container_of(x, const struct h2_stream, exchange)->h2->conn);
 }
 
+static const void *connection(const struct exchange *x) {
+    return container_of(x, const struct h2_stream, exchange)->h2->conn;
+}
+
 static const struct exchange_ops exchange_ops = {.answer = answer,
                                                  .stream = stream,
                                                  .wait = wait_for_answer,
                                                  .abort = abort_exchange,
-                                                 .peer = peer};
+                                                 .peer = peer,
+                                                 .connection = connection};
 
 void h2_stream_continue(struct h2_stream *s) {
     nghttp2_nv status = pair(":status", span_of("100"));

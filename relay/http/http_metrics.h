@@ -39,6 +39,31 @@ enum http_flood {
     HTTP_FLOODS
 };
 
+/* What a client, or all of them together, can have too much of. */
+enum http_limit {
+    HTTP_LIMIT_CONNECTIONS,         /* connections beyond --max-connections */
+    HTTP_LIMIT_ADDRESS_CONNECTIONS, /* connections of a client's address */
+    HTTP_LIMIT_SUBJECT_CONNECTIONS, /* streams on further connections of a token's subject */
+    HTTP_LIMIT_SUBJECT_STREAMS,     /* streams of a token's subject */
+    HTTP_LIMIT_TOPICS,              /* requests that name too many topics */
+    HTTP_LIMIT_PUBLISH_RATE,        /* publishes */
+    HTTP_LIMIT_ACCEPT_RATE,         /* times that accepting waited */
+    HTTP_LIMIT_FAILED_TOKENS,       /* requests whose token was not looked at */
+    HTTP_LIMITS
+};
+
+/* As metrics and the log call it. Static storage. */
+const char *http_limit_name(enum http_limit limit);
+
+/* What was beyond a limit. Any thread writes, by http_limit_reached() alone. */
+struct http_limit_metrics {
+    metric reached[HTTP_LIMITS];
+};
+
+static inline void http_limit_reached(struct http_limit_metrics *m, enum http_limit limit) {
+    atomic_fetch_add_explicit(&m->reached[limit], 1, memory_order_relaxed);
+}
+
 struct http_metrics {
     metric connections;
     metric accepted;
@@ -47,6 +72,7 @@ struct http_metrics {
     metric requests;
     metric refused_full; /* streams rejected: connection limit */
     metric refused_draining;
+    metric refused_limit; /* a limit of the client's address or subject */
     metric denied[HTTP_DENIALS];
     metric tls_connections;
     metric tls_handshakes[2]; /* whole ones; those that took up an earlier session */

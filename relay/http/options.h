@@ -35,6 +35,14 @@ struct http_route {
 enum { HTTP_SURPLUS_MAX = 64 };
 
 struct tls;
+struct limits;
+
+/* Why a connection gets no stream. */
+enum http_surplus {
+    HTTP_SURPLUS_NONE,   /* it gets one */
+    HTTP_SURPLUS_NODE,   /* the node is full */
+    HTTP_SURPLUS_ADDRESS /* its client's address has enough */
+};
 
 /* What the connections of one listener have in common. */
 struct http_door {
@@ -47,6 +55,7 @@ struct http_shared {
     atomic_uint connections;  /* open now, all workers */
     unsigned max_connections; /* above this a connection is answered that the node is full */
     atomic_bool draining;     /* streams are rejected */
+    struct limits *limits;    /* of clients and of newcomers; NULL: none */
 };
 
 struct http_options {

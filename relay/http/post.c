@@ -9,11 +9,27 @@
 #include "relay/base/quantity.h"
 #include "relay/http/access.h"
 #include "relay/http/authority.h"
+#include "relay/http/client_address.h"
+#include "relay/http/limits.h"
 #include "relay/http/query.h"
 #include "relay/http/respond.h"
 #include "relay/wire/envelope.h"
 #include "relay/wire/publish_script.h"
 #include "relay/wire/topic.h"
+
+/* Whether its client does not publish too fast. Otherwise it was answered. */
+static bool is_in_time(struct exchange *x, const struct grant *grant) {
+    uint64_t after_s =
+        limits_publish(x->service->options.shared->limits, &grant->subject, exchange_limit_key(x));
+    if (after_s > 0)
+        respond_later(x, 429, after_s,
+                      grant->subject.len > 0
+                          ? "This token's subject publishes more often than one may "
+                            "(--publish-rate). Nothing was published; try again later."
+                          : "Your address publishes more often than one may (--publish-rate). "
+                            "Nothing was published; try again later.");
+    return after_s == 0;
+}
 
 bool post_may(struct exchange *x) {
     const struct http_options *o = &x->service->options;
@@ -31,7 +47,10 @@ bool post_may(struct exchange *x) {
                         "--cors-origin to allow it.");
         return false;
     }
-    return o->allow_publish || access_may_publish(x);
+    struct grant grant = {0};
+    bool may = (o->allow_publish || access_may_publish(x, &grant)) && is_in_time(x, &grant);
+    grant_fini(&grant);
+    return may;
 }
 
 /* Whether @value begins with @word, whatever the case. */
@@ -261,8 +280,7 @@ void post_publish(struct exchange *x) {
     if (wrong != NULL)
         buf_printf(&why, "The body, which is the event's data, %s.", wrong);
     if (wrong == NULL && parse_query(x->request->query, &q, &why) == RELAY_OK &&
-        topic_list_parse(x->request->query, x->service->options.max_topics, &topics, &why) ==
-            RELAY_OK) {
+        access_topics(x, &topics, &why) == RELAY_OK) {
         if (is_too_large(&q.event, topics.len))
             respond_problem(x, 413, NULL,
                             "The body is too large for so many topics at once. Publish it to fewer "

@@ -102,7 +102,7 @@ static int add_topic(struct parse *p, struct span topic) {
     if (list->len == p->max) {
         buf_printf(p->why, "Topic %zu is one too many: a request may name %zu.", p->position,
                    p->max);
-        return RELAY_EINVAL;
+        return RELAY_EOVERFLOW;
     }
     list->topics = mem_realloc(list->topics, (list->len + 1) * sizeof(*list->topics));
     list->positions = mem_realloc(list->positions, (list->len + 1) * sizeof(*list->positions));

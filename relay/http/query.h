@@ -34,9 +34,9 @@ struct topic_list {
 
 /* Collect the topics of @query, each checked by topic_check(); at most @max.
  *
- * Returns RELAY_OK (end with topic_list_fini()), or RELAY_EINVAL and appends to @why a sentence
- * such as "Topic 3 is empty." — positions count from 1 in the order of the query. None at all is an
- * error too; it says how to name one. */
+ * Returns RELAY_OK (end with topic_list_fini()), or RELAY_EINVAL, or RELAY_EOVERFLOW where there
+ * are too many, and appends to @why a sentence such as "Topic 3 is empty." — positions count from 1
+ * in the order of the query. None at all is an error too; it says how to name one. */
 int topic_list_parse(struct span query, size_t max, struct topic_list *out, struct buf *why);
 void topic_list_fini(struct topic_list *list);
 

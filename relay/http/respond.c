@@ -43,10 +43,14 @@ void respond_problem(struct exchange *x, int status, const struct fields *more,
     buf_fini(&json);
 }
 
-void respond_retry(struct exchange *x, uint64_t after_s, const char *detail) {
+void respond_later(struct exchange *x, int status, uint64_t after_s, const char *detail) {
     char text[24];
     struct fields more = {0};
     snprintf(text, sizeof(text), "%" PRIu64, after_s);
     fields_add(&more, "Retry-After", text);
-    respond_problem(x, 503, &more, detail);
+    respond_problem(x, status, &more, detail);
+}
+
+void respond_retry(struct exchange *x, uint64_t after_s, const char *detail) {
+    respond_later(x, 503, after_s, detail);
 }

@@ -17,6 +17,9 @@ void respond_problem(struct exchange *x, int status, const struct fields *more, 
 /* 503, with the time to come back. */
 void respond_retry(struct exchange *x, uint64_t after_s, const char *detail);
 
+/* The same with @status, such as 429: it is this client that has, or asks, too much. */
+void respond_later(struct exchange *x, int status, uint64_t after_s, const char *detail);
+
 /* Begin the fields of an answer that somebody else completes: those for CORS. */
 void respond_fields(const struct exchange *x, struct fields *fields);
 

@@ -14,6 +14,7 @@
 #include "relay/http/conn.h"
 #include "relay/http/h1.h"
 #include "relay/http/h2.h"
+#include "relay/http/limits.h"
 #include "relay/http/listener.h"
 #include "relay/http/post.h"
 #include "relay/http/route.h"
@@ -61,12 +62,16 @@ static void poll_listeners(struct server *server, bool on) {
     }
 }
 
-static void pause_accepting(struct server *server) {
-    if (server->paused_until_ms == 0) {
-        metric_add(&server->group.service.metrics->accept_paused, 1);
+static void wait_for_pace(struct server *server) {
+    if (server->paused_until_ms == 0)
         poll_listeners(server, false);
-    }
     server->paused_until_ms = clock_mono_ms() + PAUSE_MS;
+}
+
+static void pause_accepting(struct server *server) {
+    if (server->paused_until_ms == 0)
+        metric_add(&server->group.service.metrics->accept_paused, 1);
+    wait_for_pace(server);
 }
 
 bool server_has_room(const struct http_shared *shared) {
@@ -91,6 +96,7 @@ static void serve(struct server *server, int fd, struct http_door door) {
 static bool accept_one(struct server_listener *l) {
     int fd = listener_accept(l->fd);
     if (fd >= 0) {
+        limits_accepted(l->server->group.service.options.shared->limits);
         serve(l->server, fd, l->door);
         return true;
     }
@@ -118,6 +124,10 @@ static void on_acceptable(uv_poll_t *poll, int status, int events) {
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         if (!server_has_room(l->server->group.service.options.shared)) {
             pause_accepting(l->server);
+            return;
+        }
+        if (!limits_may_accept(l->server->group.service.options.shared->limits)) {
+            wait_for_pace(l->server);
             return;
         }
         if (!accept_one(l))
@@ -211,6 +221,7 @@ struct server *server_new(uv_loop_t *loop, const struct http_options *options, s
 void server_tick(struct server *server, uint64_t now_ms) {
     set_date(server);
     conn_group_tick(&server->group, now_ms);
+    limits_tick(server->group.service.options.shared->limits);
     if (server->paused_until_ms != 0 && now_ms >= server->paused_until_ms &&
         server_has_room(server->group.service.options.shared)) {
         server->paused_until_ms = 0;

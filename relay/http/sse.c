@@ -9,14 +9,13 @@
 #include "relay/base/mem.h"
 #include "relay/base/quantity.h"
 #include "relay/http/access.h"
+#include "relay/http/limits.h"
 #include "relay/http/query.h"
 #include "relay/http/respond.h"
 #include "relay/http/start.h"
 
 enum {
-    /* A full node asks its clients to come back in 30 to 90 s, so that they do not come back at one
-       moment. */
-    FULL_RETRY_MS = 30000
+    FULL_RETRY_MS = 30000 /* clients of a full node come back after this and up to twice as much */
 };
 
 /* ---- the query ---- */
@@ -27,7 +26,7 @@ struct stream_query {
     enum frame_format format;
     uint32_t max_event_bytes;
     bool ping;
-    uint64_t expires_ms; /* of the token that allows it; 0: never */
+    struct grant grant; /* of the token that allows it; all zero: it needed none */
 };
 
 static const char *const format_names[FRAME_FORMATS] = {"data", "topic", "json"};
@@ -96,7 +95,7 @@ static int parse_query(struct exchange *x, struct stream_query *q, struct buf *w
     }
     if (cursor_parse(x->request, &q->start, why) != RELAY_OK)
         return RELAY_EINVAL;
-    if (topic_list_parse(query, x->service->options.max_topics, &q->topics, why) != RELAY_OK)
+    if (access_topics(x, &q->topics, why) != RELAY_OK)
         return RELAY_EINVAL;
     return q->format == FRAME_FORMAT_TOPIC ? check_topics_as_names(q, why) : RELAY_OK;
 }
@@ -118,11 +117,11 @@ static bool is_event_source(const struct exchange *x) {
 }
 
 /* No stream now. An answer that is not 200 would end an EventSource for good, so it gets a stream
- * that ends, with the time to come back; everybody else 503. */
-static void turn_away(struct exchange *x, const char *reason, uint64_t retry_ms,
+ * that ends, with the time to come back; everybody else gets @status. */
+static void turn_away(struct exchange *x, int status, const char *reason, uint64_t retry_ms,
                       const char *detail) {
     if (!is_event_source(x)) {
-        respond_retry(x, retry_ms / 1000 + 1, detail);
+        respond_later(x, status, retry_ms / 1000 + 1, detail);
         return;
     }
     struct frame *end = frame_close(reason, retry_ms);
@@ -134,18 +133,34 @@ static void turn_away(struct exchange *x, const char *reason, uint64_t retry_ms,
     frame_unref(end);
 }
 
+/* So that those who are refused do not come back at one moment. */
+static uint64_t later_ms(struct exchange *x) {
+    return FULL_RETRY_MS + rng_below(&x->service->rng, 2 * FULL_RETRY_MS);
+}
+
+/* The node has room, but not for more of this client. */
+static void turn_client_away(struct exchange *x, const char *detail) {
+    metric_add(&x->service->metrics->refused_limit, 1);
+    turn_away(x, 429, "limit", later_ms(x), detail);
+}
+
 static bool rejected(struct exchange *x) {
     struct http_metrics *metrics = x->service->metrics;
     if (atomic_load_explicit(&x->service->options.shared->draining, memory_order_relaxed)) {
         metric_add(&metrics->refused_draining, 1);
-        turn_away(x, hub_end_name(HUB_END_DRAIN), hub_retry_soon_ms(x->service->hub),
+        turn_away(x, 503, hub_end_name(HUB_END_DRAIN), hub_retry_soon_ms(x->service->hub),
                   "This node is going down. Try again; another one will answer.");
         return true;
     }
-    if (x->surplus) {
+    if (x->surplus == HTTP_SURPLUS_ADDRESS) {
+        turn_client_away(x, "Your address has as many connections to this node as one may "
+                            "(--max-connections-per-address). Close some, or try again later.");
+        return true;
+    }
+    if (x->surplus != HTTP_SURPLUS_NONE) {
         metric_add(&metrics->refused_full, 1);
         turn_away(
-            x, "full", FULL_RETRY_MS + rng_below(&x->service->rng, 2 * FULL_RETRY_MS),
+            x, 503, "full", later_ms(x),
             "This node serves as many connections as it may (--max-connections). Try again later.");
         return true;
     }
@@ -164,10 +179,28 @@ static void open_stream(struct exchange *x, const struct answer *head,
                                          .max_event_bytes = q->max_event_bytes,
                                          .ping = q->ping,
                                          .start = q->start,
-                                         .expires_ms = q->expires_ms,
+                                         .expires_ms = access_expires_ms(&q->grant),
                                          .opening = frame_opening(hub_retry_ms(hub))};
     exchange_stream(x, head, &spec);
     free(names);
+}
+
+/* Whether the token's subject may have a further stream. Otherwise it was answered. */
+static bool has_room(struct exchange *x, const struct grant *grant) {
+    switch (limits_begin_stream(x->service->options.shared->limits, &grant->subject,
+                                exchange_connection(x), &x->held)) {
+    case HTTP_LIMIT_SUBJECT_STREAMS:
+        turn_client_away(x, "This token's subject has as many streams at this node as one may "
+                            "(--max-streams-per-subject). Close some, or try again later.");
+        return false;
+    case HTTP_LIMIT_SUBJECT_CONNECTIONS:
+        turn_client_away(
+            x, "This token's subject has streams on as many connections to this node as "
+               "one may (--max-connections-per-subject). Close some, or try again later.");
+        return false;
+    default:
+        return true;
+    }
 }
 
 static void accept_stream(struct exchange *x, const struct stream_query *q) {
@@ -175,7 +208,7 @@ static void accept_stream(struct exchange *x, const struct stream_query *q) {
     begin_answer(x, &head);
     if (x->request->method == HTTP_METHOD_HEAD)
         exchange_answer(x, &head);
-    else
+    else if (has_room(x, &q->grant))
         open_stream(x, &head, q);
 }
 
@@ -185,8 +218,9 @@ void sse_get(struct exchange *x) {
     if (parse_query(x, &q, &why) != RELAY_OK) {
         respond_problem(x, 400, NULL, why.data);
     } else {
-        if (!rejected(x) && access_may_read(x, &q.topics, &q.expires_ms))
+        if (!rejected(x) && access_may_read(x, &q.topics, &q.grant))
             accept_stream(x, &q);
+        grant_fini(&q.grant);
         topic_list_fini(&q.topics);
     }
     buf_fini(&why);

@@ -43,8 +43,8 @@ class Stream:
 class Client:
     """One connection. @window: what a stream may send before it is asked for more; None: no bound that matters."""
 
-    def __init__(self, address, window=None):
-        self.socket = socket.create_connection(address, timeout=DEADLINE)
+    def __init__(self, address, window=None, source=None):
+        self.socket = socket.create_connection(address, timeout=DEADLINE, source_address=source and (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
         self.streams, self.goaways, self.closed, self.pongs = {}, [], False, 0

@@ -56,9 +56,9 @@ class Answer:
 
 
 class Conn:
-    """One connection to an address tuple or, as a string, the path of a unix socket."""
+    """One connection to an address tuple or, as a string, the path of a unix socket; from @source, an address of this machine."""
 
-    def __init__(self, address, rcvbuf=None):
+    def __init__(self, address, rcvbuf=None, source=None):
         if isinstance(address, str):
             family = socket.AF_UNIX
         else:
@@ -68,6 +68,8 @@ class Conn:
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.settimeout(DEADLINE)
         self.sock.connect(address)
 

@@ -19,6 +19,7 @@ struct world {
     struct hub_metrics hub_metrics;
     struct http_metrics http_metrics;
     struct bus_metrics bus_metrics;
+    struct http_limit_metrics limit_metrics;
     struct metric_histogram lag;
     struct metrics_worker worker;
     struct hub *hub;
@@ -82,6 +83,7 @@ static double value_of(const struct world *w, const char *sample) {
     struct metrics_source source = {.workers = &w->worker,
                                     .workers_len = 1,
                                     .bus = &w->bus_metrics,
+                                    .limits = &w->limit_metrics,
                                     .started_ms = 1700000000123,
                                     .version = "1"};
     struct buf page = BUF_INIT;

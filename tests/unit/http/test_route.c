@@ -158,7 +158,12 @@ static struct ip_address on_peer(const struct exchange *x) {
     return (struct ip_address){0};
 }
 
-static const struct exchange_ops ops = {on_answer, on_stream, on_wait, on_abort, on_peer};
+static const void *connection_of(const struct exchange *x) {
+    return container_of(x, const struct asked, exchange)->world;
+}
+
+static const struct exchange_ops ops = {on_answer, on_stream, on_wait,
+                                        on_abort,  on_peer,   connection_of};
 
 /* ---- requests ---- */
 
