@@ -54,7 +54,7 @@ build/tools/made: tests/deploy/go-tools.sh
 	@sh $< $(@D) && { [ -e $(@D)/missing ] || touch $@; }
 
 # Envoy, for the tests of deploy/balancers.
-BALANCER_TESTS := $(filter tests/deploy/test_balancers%,$(PYTEST_FILES))
+BALANCER_TESTS := $(filter tests/deploy/test_balancers% tests/deploy/test_behind%,$(PYTEST_FILES))
 BALANCER_TOOLS := $(if $(if $(ONLY),$(findstring $(ONLY),$(BALANCER_TESTS)),$(BALANCER_TESTS)),build/tools/balancers-made)
 build/tools/balancers-made: tests/deploy/balancer-tools.sh tests/deploy/envoy.txt
 	@sh $< $(@D) && { [ -e $(@D)/envoy.missing ] || touch $@; }
