@@ -59,6 +59,7 @@ struct app {
     size_t acceptors_len;
     struct http_shared shared, admin_shared;
     struct http_limit_metrics limit_metrics;
+    struct ip_networks trusted_proxies;
     struct bus_options bus_options;
     struct bus_metrics bus_metrics;
     struct bus_thread *bus;
@@ -193,6 +194,7 @@ static int open_listener(struct app *app, const char *option, const struct liste
                                        .port = address->port,
                                        .path = address->path,
                                        .tls = address->tls,
+                                       .proxied = address->proxied,
                                        .sockets = sockets,
                                        .send_buffer_bytes = (int)config->send_buffer,
                                        .user_timeout_ms = (unsigned)config->write_timeout_ms};
@@ -229,6 +231,18 @@ static void send_to_bus(void *ctx, struct bus_request *request) {
     queue_push_control(bus_requests(app->bus), &request->node);
 }
 
+static enum forwarded_header client_header(const struct config *config) {
+    switch (config->client_header) {
+    case CONFIG_X_FORWARDED_FOR:
+        return FORWARDED_X_FORWARDED_FOR;
+    case CONFIG_FORWARDED:
+        return FORWARDED_FORWARDED;
+    case CONFIG_NO_CLIENT_HEADER:
+        break;
+    }
+    return FORWARDED_NONE;
+}
+
 static struct http_options http_options(struct app *app, unsigned worker) {
     const struct config *config = app->config;
     return (struct http_options){.shared = &app->shared,
@@ -236,6 +250,8 @@ static struct http_options http_options(struct app *app, unsigned worker) {
                                              .cors_origins_len = config->cors_origins.len,
                                              .allowed_hosts = config->allowed_hosts.items,
                                              .allowed_hosts_len = config->allowed_hosts.len},
+                                 .trusted_proxies = &app->trusted_proxies,
+                                 .client_header = client_header(config),
                                  .routes = app->pages.main,
                                  .max_topics = config->max_topics,
                                  .max_streams = config->max_streams,
@@ -314,6 +330,7 @@ static void warn_of_open_publishing(const struct app *app) {
 static struct http_door door_of(const struct app *app, size_t listener) {
     bool tls = app->config->listen.items[listener].tls;
     return (struct http_door){.loopback = app->listeners[listener].loopback,
+                              .proxied = app->config->listen.items[listener].proxied,
                               .tls = tls ? app->tls_files.clients : NULL};
 }
 
@@ -348,7 +365,7 @@ static void invite(const struct app *app) {
     if (app->embedded.redis_url != NULL)
         printf("publish from another shell: export REDIS_URL=%s\n", app->embedded.redis_url);
     for (size_t i = 0; i < app->config->listen.len && !app->config->no_console; i++) {
-        if (app->listeners[i].path != NULL)
+        if (app->listeners[i].path != NULL || app->config->listen.items[i].proxied)
             continue;
         printf("console: %s?topics=time,letters\n", app->listeners[i].url);
         break;
@@ -548,7 +565,14 @@ static void name_node(struct app *app) {
     rng_hex(&rng, app->node + strlen(app->node), NODE_NAME_DIGITS);
 }
 
+static void read_trusted_proxies(struct app *app) {
+    const struct config_strings *texts = &app->config->trusted_proxies;
+    for (size_t i = 0; i < texts->len; i++)
+        ip_networks_add(&app->trusted_proxies, texts->items[i]);
+}
+
 static void serve(struct app *app) {
+    read_trusted_proxies(app);
     make_workers(app);
     app->pages.metrics = (struct metrics_source){.workers = app->metrics_workers,
                                                  .workers_len = app->workers_len,
@@ -608,6 +632,7 @@ int app_run(const struct config *config, const struct config_sources *sources) {
         embedded_stop(&app->embedded);
         redis_url_fini(&app->redis_url);
     }
+    ip_networks_fini(&app->trusted_proxies);
     token_keys_fini(&app->token_keys);
     tls_files_fini(&app->tls_files);
     close_listeners(app);

@@ -179,6 +179,15 @@ static void write_tls(const struct metrics_source *s, struct buf *out) {
             sum(s, OF_HTTP, offsetof(struct http_metrics, tls_failures) + why * sizeof(metric)));
 }
 
+static void write_proxy_refusals(const struct metrics_source *s, struct buf *out) {
+    head(out, "proxy_protocol_refused_total", "counter",
+         "Connections closed for what came in place of the PROXY protocol's header, by reason.");
+    for (unsigned why = 0; why < HTTP_PROXY_REFUSALS; why++)
+        labelled(
+            out, "proxy_protocol_refused_total", "reason", http_proxy_refusal_name(why),
+            sum(s, OF_HTTP, offsetof(struct http_metrics, proxy_refused) + why * sizeof(metric)));
+}
+
 static void write_floods(const struct metrics_source *s, struct buf *out) {
     static const char *const names[HTTP_FLOODS] = {
         [HTTP_FLOOD_RESET] = "reset", [HTTP_FLOOD_CONTINUATION] = "continuation",
@@ -318,6 +327,7 @@ void metrics_write(const struct metrics_source *s, bool ready, struct buf *out) 
     write_limits(s->limits, out);
     write_tls(s, out);
     write_floods(s, out);
+    write_proxy_refusals(s, out);
     write_queues(s, out);
     write_redis(s->bus, out);
     write_histograms(s, out);

@@ -10,6 +10,7 @@
 
 #include "relay/auth/pattern.h"
 #include "relay/base/err.h"
+#include "relay/base/ip_address.h"
 #include "relay/base/mem.h"
 #include "relay/config/config.h"
 #include "relay/redis/url.h"
@@ -115,6 +116,10 @@ static const char *parse_url(const char *text, struct listen_address *out) {
 }
 
 static const char *parse_address(const char *text, struct listen_address *out) {
+    static const char proxied[] = "proxy+";
+    out->proxied = strncmp(text, proxied, strlen(proxied)) == 0;
+    if (out->proxied)
+        text += strlen(proxied);
     if (strncmp(text, "unix:", 5) == 0)
         return parse_unix(text + 5, out);
     out->tls = strncmp(text, "https://", 8) == 0;
@@ -196,6 +201,13 @@ const char *check_origin(char *value) {
         wrong = check_host_part(host, colon != NULL ? (size_t)(colon - host) : strlen(host));
     if (wrong == NULL && colon != NULL)
         drop_default_port(value, colon, port);
+    return wrong;
+}
+
+const char *check_network(char *value) {
+    struct ip_networks ignored = {0};
+    const char *wrong = ip_networks_add(&ignored, value);
+    ip_networks_fini(&ignored);
     return wrong;
 }
 

@@ -16,6 +16,9 @@ const char *check_host(char *value);
 /* An origin as browsers send it: in lower case, without the scheme's own port; or "*". */
 const char *check_origin(char *value);
 
+/* An address, a network, or a word for some. */
+const char *check_network(char *value);
+
 /* A cookie's name (RFC 6265). */
 const char *check_cookie(char *value);
 

@@ -320,6 +320,35 @@ static bool check_tls(struct loader *l) {
     return true;
 }
 
+static bool is_trusted(const struct config *c, const char *word) {
+    for (size_t i = 0; i < c->trusted_proxies.len; i++)
+        if (strcmp(c->trusted_proxies.items[i], word) == 0)
+            return true;
+    return false;
+}
+
+/* The PROXY protocol is believed from proxies that are named, and from nobody else. */
+static bool check_proxied(struct loader *l) {
+    const struct config *c = &l->config;
+    const struct option *listen = option_named("--listen"), *admin = option_named("--admin-listen");
+    if (c->admin_listen.proxied)
+        return refuse(l, admin, *source_of(l, admin), c->admin_listen.text,
+                      "asks for the PROXY protocol, which is for clients' addresses only");
+    for (size_t i = 0; i < c->listen.len; i++) {
+        const struct listen_address *a = &c->listen.items[i];
+        bool by_file = a->kind == LISTEN_UNIX;
+        if (!a->proxied || (by_file ? is_trusted(c, "unix") : c->trusted_proxies.len > 0))
+            continue;
+        put_subject(l, listen, *source_of(l, listen), a->text);
+        buf_printf(l->message,
+                   " needs to know whose PROXY protocol is believed; allowed: beside "
+                   "--trusted-proxies %s",
+                   by_file ? "unix" : "NETWORK, such as 10.0.0.0/8");
+        return false;
+    }
+    return true;
+}
+
 /* Rules between values that are allowed each for itself. */
 static bool check_together(struct loader *l) {
     const struct option *redis = option_named("--redis");
@@ -352,7 +381,7 @@ static bool check_together(struct loader *l) {
         buf_puts(l->message, " names another; allowed: one of the two");
         return false;
     }
-    return check_tokens(l) && check_tls(l);
+    return check_tokens(l) && check_tls(l) && check_proxied(l);
 }
 
 static void put_config(const struct config *c, struct buf *out) {

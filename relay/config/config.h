@@ -27,13 +27,17 @@ struct listen_address {
     unsigned port; /* TCP: 0 lets the system choose */
     char *path;    /* unix: where the socket goes */
     bool tls;      /* TCP: it was written with https:// */
+    bool proxied;  /* with proxy+ before the rest: the PROXY protocol */
 };
 
 /* Read "host:port", "[::1]:port", ":port", each of them behind "http://" or "https://" where it is
- * so written, or "unix:path". The host is not resolved here. Returns RELAY_OK (end with
- * listen_address_fini()), or RELAY_EINVAL and *@why (static storage). */
+ * so written, or "unix:path"; all of it behind "proxy+" or not. The host is not resolved here.
+ * Returns RELAY_OK (end with listen_address_fini()), or RELAY_EINVAL and *@why (static storage). */
 int listen_address_parse(const char *text, struct listen_address *out, const char **why);
 void listen_address_fini(struct listen_address *address);
+
+/* Where a trusted proxy says whom it has a request from. */
+enum config_client_header { CONFIG_X_FORWARDED_FOR, CONFIG_FORWARDED, CONFIG_NO_CLIENT_HEADER };
 
 struct config_addresses {
     struct listen_address *items;
@@ -49,11 +53,13 @@ struct config {
     /* Where it listens. */
     struct config_addresses listen; /* never empty */
     struct listen_address
-        admin_listen; /* LISTEN_NONE: admin paths are on the main listeners only */
+        admin_listen; /* LISTEN_NONE: admin paths are on the main listeners; else there alone */
     struct config_strings tls_certs, tls_keys; /* paths, as many of the one as of the other */
     struct config_strings tls_ticket_keys;     /* paths */
     char *tls_client_ca;                       /* a path; NULL: no certificate is asked for */
-    struct config_strings allowed_hosts; /* host names that a loopback listener accepts in Host */
+    struct config_strings allowed_hosts;   /* host names that a loopback listener accepts in Host */
+    struct config_strings trusted_proxies; /* each fit for ip_networks_add() */
+    enum config_client_header client_header;
 
     /* Redis. */
     char *redis_url;           /* valid for redis_url_parse(); holds a secret: never log it */

@@ -30,8 +30,14 @@ static const char *const log_formats[] = {"auto", "logfmt", "json", NULL};
 /* In the order of its enum in table.h. */
 static const char *const generated[] = {GENERATED_WORDS, "markdown", NULL};
 
+/* In the order of its enum in config.h. */
+static const char *const client_headers[] = {"x-forwarded-for", "forwarded", "none", NULL};
+
 static const char address_form[] = "HOST:PORT, [IPV6]:PORT, :PORT for all addresses, each with "
                                    "https:// before it for TLS, or unix:PATH";
+static const char listen_form[] = "HOST:PORT, [IPV6]:PORT, :PORT for all addresses, each with "
+                                  "https:// before it for TLS, or unix:PATH; and proxy+ before all "
+                                  "of it for the PROXY protocol";
 
 static const struct option table[] = {
     {.group = "Where it listens",
@@ -40,7 +46,7 @@ static const struct option table[] = {
      FIELD(listen),
      .argument = "ADDRESS",
      .fallback = "127.0.0.1:8080",
-     .form = address_form,
+     .form = listen_form,
      .help = "where clients connect; repeatable"},
     {.name = "admin-listen",
      .kind = OPTION_ADDRESS,
@@ -55,6 +61,17 @@ static const struct option table[] = {
      .form = "a host name or address, without scheme and port",
      .check = check_host,
      .help = "another name for a loopback listener that clients may use; repeatable"},
+    {.name = "trusted-proxies",
+     .kind = OPTION_STRINGS,
+     FIELD(trusted_proxies),
+     .argument = "NETWORK",
+     .form = "an address, a network such as 10.0.0.0/8, loopback, private, or unix",
+     .check = check_network,
+     .not_empty = true,
+     .help = "balancers that are believed in who a client is; repeatable"},
+    {.name = "client-address-header",
+     ENUM(client_header, client_headers, "x-forwarded-for"),
+     .help = "where a trusted proxy says who its client is"},
     {.name = "tls-cert",
      .kind = OPTION_STRINGS,
      FIELD(tls_certs),

@@ -2,7 +2,11 @@
 #include "relay/http/client_address.h"
 
 struct ip_address exchange_client_address(const struct exchange *x) {
-    return exchange_peer(x);
+    const struct http_options *o = &x->service->options;
+    struct ip_address peer = exchange_peer(x);
+    return x->request != NULL
+               ? forwarded_client(o->client_header, o->trusted_proxies, x->request, peer)
+               : peer;
 }
 
 uint64_t exchange_limit_key(const struct exchange *x) {

@@ -184,8 +184,24 @@ void conn_group_init(struct conn_group *group, uv_loop_t *loop) {
 
 /* ---- the beginning ---- */
 
+/* Behind a connection that came by a door of the PROXY protocol; others have no room for it. */
+struct named {
+    struct tls *tls; /* what follows the header is TLS */
+    struct ip_address source;
+};
+
+static struct named *named_of(const struct conn *c) {
+    return (struct named *)((uintptr_t)c + c->group->protocol->size);
+}
+
+static size_t size_of(const struct conn_group *group, struct http_door door) {
+    return group->protocol->size + (door.proxied ? sizeof(struct named) : 0);
+}
+
 /* Asked for where it is needed, and not kept: it would be a sixth of what a connection takes. */
 struct ip_address conn_peer(const struct conn *c) {
+    if (c->named)
+        return named_of(c)->source;
     struct sockaddr_storage from;
     socklen_t len = sizeof(from);
     if (getpeername(c->transport.fd, (struct sockaddr *)&from, &len) != 0)
@@ -223,19 +239,26 @@ static void begin(struct conn *c) {
 }
 
 /* Nothing else of @c is in use yet when it returns false. */
-static bool init_transport(struct conn *c, int fd, struct http_door door) {
-    if (door.tls != NULL)
-        return transport_init_tls(&c->transport, fd, door.tls, &c->group->tls);
+static bool init_transport(struct conn *c, int fd, struct tls *tls) {
+    if (tls != NULL)
+        return transport_init_tls(&c->transport, fd, tls, &c->group->tls);
     transport_init_plain(&c->transport, fd);
     return true;
+}
+
+static void reset_protocol(struct conn *c, const struct conn_protocol *protocol) {
+    assert(protocol->size <= c->group->protocol->size);
+    memset((char *)c + sizeof(*c), 0, protocol->size - sizeof(*c));
+    c->protocol = protocol;
+    conn_clear_deadline(c);
 }
 
 bool conn_new(struct conn_group *group, int fd, struct http_door door) {
     struct http_metrics *metrics = group->service.metrics;
     struct http_shared *shared = group->service.options.shared;
-    struct conn *c = mem_zalloc(group->protocol->size);
+    struct conn *c = mem_zalloc(size_of(group, door));
     c->group = group;
-    if (!init_transport(c, fd, door)) {
+    if (!init_transport(c, fd, door.proxied ? NULL : door.tls)) {
         close(fd);
         free(c);
         return false;
@@ -246,7 +269,7 @@ bool conn_new(struct conn_group *group, int fd, struct http_door door) {
         return false;
     }
     c->poll.data = c;
-    c->protocol = group->protocol;
+    c->protocol = door.proxied ? group->proxied : group->protocol;
     c->loopback = door.loopback;
     wheel_entry_init(&c->deadline);
     c->next = group->conns;
@@ -261,16 +284,29 @@ bool conn_new(struct conn_group *group, int fd, struct http_door door) {
     metric_add(&metrics->connections, 1);
     metric_add(&metrics->accepted, 1);
     log_debug("connection accepted", "fd=%d surplus=%d", fd, c->surplus);
-    begin(c);
+    if (door.proxied) {
+        named_of(c)->tls = door.tls;
+        c->protocol->start(c);
+    } else {
+        begin(c);
+    }
     return true;
+}
+
+void conn_begin(struct conn *c, const struct ip_address *source) {
+    reset_protocol(c, c->group->protocol);
+    if (source != NULL)
+        named_of(c)->source = *source;
+    c->named = source != NULL;
+    if (init_transport(c, c->transport.fd, named_of(c)->tls))
+        begin(c);
+    else
+        conn_close(c);
 }
 
 void conn_switch(struct conn *c, const struct conn_protocol *protocol, const void *bytes,
                  size_t len) {
-    assert(protocol->size <= c->group->protocol->size);
-    memset((char *)c + sizeof(*c), 0, protocol->size - sizeof(*c));
-    c->protocol = protocol;
-    conn_clear_deadline(c);
+    reset_protocol(c, protocol);
     protocol->start(c);
     protocol->input(c, bytes, len);
 }

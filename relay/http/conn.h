@@ -14,6 +14,7 @@
 
 #include "relay/base/clock.h"
 #include "relay/base/ip_address.h"
+#include "relay/base/log.h"
 #include "relay/base/wheel.h"
 #include "relay/http/exchange.h"
 #include "relay/http/tls_transport.h"
@@ -45,6 +46,7 @@ struct conn {
     uint64_t progress_ms; /* when bytes last left, while some wait; 0: none wait */
     uint8_t wanted;       /* TRANSPORT_READ | TRANSPORT_WRITE */
     uint8_t polled;       /* UV_READABLE | UV_WRITABLE, as the transport made of it */
+    bool named;           /* who it is from was told by the PROXY protocol */
     bool loopback;        /* accepted on a loopback listener */
     uint8_t surplus;      /* enum http_surplus: beyond a limit of connections */
     bool closed;
@@ -65,6 +67,7 @@ struct conn_group {
     uv_loop_t *loop;
     const struct conn_protocol *protocol;        /* spoken first on a new connection */
     const struct conn_protocol *multiplexed;     /* HTTP/2's, for who asks for it */
+    const struct conn_protocol *proxied;         /* before the first, by such a door; or NULL */
     void (*on_closed)(struct conn_group *group); /* the handle of one of them is closed */
     struct conn *conns;
     struct wheel wheel;
@@ -73,11 +76,16 @@ struct conn_group {
     char date[40];           /* the Date field's value, of the last tick */
     char scratch[64 * 1024]; /* where reads land */
     struct tls_server tls;
+    struct log_limit proxied_log;
 };
 
 /* Serve a connection that came by @door; the fd is taken over. Returns false where it was closed at
  * once: no on_closed follows. */
 bool conn_new(struct conn_group *group, int fd, struct http_door door);
+
+/* For the PROXY protocol, which has freed what it holds: what it stood before starts now, through
+ * TLS where the door says so. The connection is from @source; NULL: from its peer. */
+void conn_begin(struct conn *c, const struct ip_address *source);
 
 /* From here on @protocol is spoken, whose struct is not larger than that of the first one, which
  * has freed what it held. @bytes are the first of it. Nothing of the old protocol may be touched
@@ -90,7 +98,8 @@ void conn_switch(struct conn *c, const struct conn_protocol *protocol, const voi
 void conn_close(struct conn *c);
 
 /* Who the connection is from: a client, or a proxy that it came by; none on a unix: socket. Known
- * when the protocol starts, and the same from then on. A system call: ask once. */
+ * when the protocol starts, and the same from then on: the peer, or whom the PROXY protocol named.
+ * A system call: ask once. */
 struct ip_address conn_peer(const struct conn *c);
 
 /* Whether that is a proxy of ours, behind which stand many clients: limits for one client are not

@@ -20,3 +20,9 @@ const char *http_limit_name(enum http_limit limit) {
         [HTTP_LIMIT_FAILED_TOKENS] = "failed_tokens"};
     return names[limit];
 }
+
+const char *http_proxy_refusal_name(enum http_proxy_refusal why) {
+    static const char *const names[HTTP_PROXY_REFUSALS] = {"untrusted", "missing", "malformed",
+                                                           "unfinished"};
+    return names[why];
+}

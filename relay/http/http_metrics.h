@@ -28,6 +28,18 @@ enum http_tls_failure {
 /* As metrics and the log call it. Static storage. */
 const char *http_tls_failure_name(enum http_tls_failure why);
 
+/* Why a connection to a listener of the PROXY protocol was closed before it began. */
+enum http_proxy_refusal {
+    HTTP_PROXY_UNTRUSTED,  /* from an address that is no proxy of ours */
+    HTTP_PROXY_MISSING,    /* it began with something else than the header */
+    HTTP_PROXY_MALFORMED,  /* with one that is wrong */
+    HTTP_PROXY_UNFINISHED, /* the end came within it, or it took too long */
+    HTTP_PROXY_REFUSALS
+};
+
+/* As metrics and the log call it. Static storage. */
+const char *http_proxy_refusal_name(enum http_proxy_refusal why);
+
 /* What a client of HTTP/2 sent too much of, and was disconnected for. */
 enum http_flood {
     HTTP_FLOOD_RESET,        /* streams opened and reset */
@@ -74,6 +86,7 @@ struct http_metrics {
     metric refused_draining;
     metric refused_limit; /* a limit of the client's address or subject */
     metric denied[HTTP_DENIALS];
+    metric proxy_refused[HTTP_PROXY_REFUSALS];
     metric tls_connections;
     metric tls_handshakes[2]; /* whole ones; those that took up an earlier session */
     metric tls_failures[HTTP_TLS_FAILURES];

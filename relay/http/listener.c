@@ -153,14 +153,14 @@ static bool is_loopback(const struct address *a) {
     return a->u.any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&a->u.v6.sin6_addr);
 }
 
-static void put_url(struct listener *l, const struct address *a, bool tls) {
+static void put_url(struct listener *l, const struct address *a, const struct listener_options *o) {
     char host[256], port[16];
     bool v6 = a->u.any.sa_family == AF_INET6;
     if (getnameinfo(&a->u.any, a->len, host, sizeof(host), port, sizeof(port),
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return;
-    snprintf(l->url, sizeof(l->url), v6 ? "%s://[%s]:%s/" : "%s://%s:%s/", tls ? "https" : "http",
-             host, port);
+    snprintf(l->url, sizeof(l->url), v6 ? "%s%s://[%s]:%s/" : "%s%s://%s:%s/",
+             o->proxied ? "proxy+" : "", o->tls ? "https" : "http", host, port);
 }
 
 /* All addresses: IPv6 with IPv4 in it, or IPv4 alone where the machine has no IPv6. */
@@ -240,7 +240,7 @@ static int listen_tcp(struct listener *l, const struct listener_options *o, stru
         freeaddrinfo(found);
     if (err == 0) {
         l->loopback = is_loopback(&a);
-        put_url(l, &a, o->tls);
+        put_url(l, &a, o);
     }
     return result;
 }
@@ -303,7 +303,8 @@ int listener_open(struct listener *l, const struct listener_options *options, st
     l->fds = mem_zalloc((size_t)sockets_for(options) * sizeof(*l->fds));
     int err;
     if (options->path != NULL) {
-        snprintf(l->url, sizeof(l->url), "unix:%s", options->path);
+        snprintf(l->url, sizeof(l->url), "%sunix:%s", options->proxied ? "proxy+" : "",
+                 options->path);
         err = open_path(l, options->path) == 0 ? RELAY_OK : explain(l->url, true, why);
     } else {
         err = listen_tcp(l, options, why);

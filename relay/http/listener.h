@@ -16,12 +16,12 @@
 #include "relay/base/buf.h"
 
 struct listener_options {
-    const char *host; /* TCP: a name or an address, without brackets; NULL or "": all addresses, of
-                         IPv6 and IPv4. An IPv6 address, "::" too, takes no IPv4. */
-    unsigned port;    /* 0: the system chooses, once for all sockets */
-    const char *path; /* unix: a path; NULL for TCP */
-    bool tls;         /* what the URL begins with; nothing else here knows of it */
-    int sockets;      /* wanted: one per worker */
+    const char *host;  /* TCP: a name or an address, without brackets; NULL or "": all addresses, of
+                          IPv6 and IPv4. An IPv6 address, "::" too, takes no IPv4. */
+    unsigned port;     /* 0: the system chooses, once for all sockets */
+    const char *path;  /* unix: a path; NULL for TCP */
+    bool tls, proxied; /* what the URL begins with; nothing else here knows of them */
+    int sockets;       /* wanted: one per worker */
     int send_buffer_bytes;    /* 0: the system's */
     unsigned user_timeout_ms; /* 0: the system's */
 };
@@ -34,7 +34,8 @@ struct listener {
     dev_t path_device;
     ino_t path_inode;
     char url[300]; /* "http://127.0.0.1:8080/", with https where TLS is spoken, or "unix:/path",
-                      with the port that was chosen */
+                      with the port that was chosen; "proxy+" before it where each connection
+                      begins with a PROXY header */
 };
 
 /* Bind and listen. A name that resolves to several addresses listens on the first that works; one

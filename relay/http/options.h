@@ -13,6 +13,7 @@
 #include "relay/base/buf.h"
 #include "relay/base/ip_address.h"
 #include "relay/http/fields.h"
+#include "relay/http/forwarded.h"
 #include "relay/http/origin.h"
 #include "relay/hub/hub.h"
 
@@ -47,6 +48,7 @@ enum http_surplus {
 /* What the connections of one listener have in common. */
 struct http_door {
     bool loopback;   /* bound to a loopback address: the Host is checked */
+    bool proxied;    /* each connection begins with a header of the PROXY protocol */
     struct tls *tls; /* NULL: plain; it outlives the connections */
 };
 
@@ -62,6 +64,7 @@ struct http_options {
     struct http_shared *shared;
     struct origin_policy origins;
     const struct ip_networks *trusted_proxies; /* believed in who they say asks; NULL: none */
+    enum forwarded_header client_header;       /* where they say it */
     const struct http_route *routes;           /* ends with a NULL path */
     size_t max_topics;
     uint32_t max_streams;     /* of an HTTP/2 connection */

@@ -17,6 +17,7 @@
 #include "relay/http/limits.h"
 #include "relay/http/listener.h"
 #include "relay/http/post.h"
+#include "relay/http/proxied.h"
 #include "relay/http/route.h"
 
 enum {
@@ -211,6 +212,7 @@ struct server *server_new(uv_loop_t *loop, const struct http_options *options, s
     server->group.service.handler = &route_handler;
     server->group.protocol = &h1_protocol;
     server->group.multiplexed = &h2_protocol;
+    server->group.proxied = &proxied_protocol;
     server->group.on_closed = on_conn_closed;
     server->group.tls.metrics = metrics;
     set_date(server);

@@ -263,7 +263,7 @@ class Relay(Process):
         """The addresses of its lines `listening on ...` and `admin on ...`, as sockets want them."""
         found = []
         for line in re.findall(r"^(?:listening|admin) on (\S+)\n", self.out, re.M):
-            if match := re.fullmatch(r"https?://\[?([^/\]]+)\]?:(\d+)/", line):
+            if match := re.fullmatch(r"(?:proxy\+)?https?://\[?([^/\]]+)\]?:(\d+)/", line):
                 found.append((match[1], int(match[2])))
             else:
                 found.append(line.removeprefix("unix:"))
