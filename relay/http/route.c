@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "relay/base/log.h"
+#include "relay/http/client_address.h"
 #include "relay/http/post.h"
 #include "relay/http/respond.h"
 #include "relay/http/sse.h"
@@ -67,9 +69,19 @@ static void serve_page(struct exchange *x, const struct http_route *route) {
     buf_fini(&page.body);
 }
 
+/* Never the query: tokens may stand there. */
+static void log_request(const struct exchange *x) {
+    char text[IP_ADDRESS_TEXT];
+    struct ip_address client = exchange_client_address(x);
+    log_debug("request", "client=%s path=%.*s", ip_address_format(&client, text),
+              (int)x->request->path.len, x->request->path.data);
+}
+
 static void on_head(struct exchange *x) {
     const struct http_options *o = &x->service->options;
     struct span path = x->request->path;
+    if (log_enabled(LOG_LEVEL_DEBUG))
+        log_request(x);
     if (x->loopback && !origin_host_is_local(&o->origins, x->request)) {
         respond_problem(x, 421, NULL,
                         "This listener is on a loopback address and serves this machine's own "
