@@ -623,7 +623,9 @@ int app_run(const struct config *config, const struct config_sources *sources) {
     name_node(app);
     app->shared.max_connections = connection_limit(app);
     app->shared.limits = limits_of(config, &app->limit_metrics);
-    pages_init(&app->pages, config->admin_listen.kind != LISTEN_NONE, !config->no_console);
+    bool admin_apart = config->admin_listen.kind != LISTEN_NONE;
+    pages_init(&app->pages, !admin_apart, !admin_apart || config->public_health,
+               !config->no_console);
     /* The listeners first: a port that is taken is told at once, with nothing to clean up. */
     if (open_listeners(app) == RELAY_OK && read_files(app) == RELAY_OK &&
         start_embedded(app) == RELAY_OK) {

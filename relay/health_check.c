@@ -125,9 +125,9 @@ static ssize_t receive_some(const struct peer *p, char *bytes, size_t len) {
                           : tls_result(p, SSL_read(p->ssl, bytes, (int)len));
 }
 
-static bool send_all(const struct peer *p, const struct buf *request) {
-    for (size_t sent = 0; sent < request->len;) {
-        ssize_t n = send_some(p, request->data + sent, request->len - sent);
+static bool send_all(const struct peer *p, const char *bytes, size_t len) {
+    for (size_t sent = 0; sent < len;) {
+        ssize_t n = send_some(p, bytes + sent, len - sent);
         if (n < 0 && errno != EINTR)
             return false;
         sent += n > 0 ? (size_t)n : 0;
@@ -152,14 +152,16 @@ static bool receive_all(const struct peer *p, struct buf *answer) {
 
 /* Returns whether there is an answer; if not, errno says why. */
 static bool ask(const struct listen_address *where, const char *path, struct buf *answer) {
+    static const char line[] = "PROXY UNKNOWN\r\n"; /* it comes for itself */
     struct buf request = BUF_INIT;
     struct peer p;
-    if (!connect_peer(where, &p) || (where->tls && !begin_tls(&p))) {
+    if (!connect_peer(where, &p) || (where->proxied && !send_all(&p, line, strlen(line))) ||
+        (where->tls && !begin_tls(&p))) {
         close_peer(&p);
         return false;
     }
     buf_printf(&request, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
-    bool ok = send_all(&p, &request) && receive_all(&p, answer);
+    bool ok = send_all(&p, request.data, request.len) && receive_all(&p, answer);
     int error = ok ? ECONNRESET : errno;
     close_peer(&p);
     buf_fini(&request);
@@ -180,24 +182,33 @@ static bool tell(const char *address, const char *path, const struct buf *answer
     return false;
 }
 
-/* The admin address; else one that asks for neither TLS nor a certificate, where there is one. */
+/* The more an address asks for, the less it is asked. */
+static int demands(const struct listen_address *a) {
+    return 2 * a->proxied + a->tls;
+}
+
+/* The admin address; else one that wants neither the PROXY protocol nor TLS, and perhaps a
+ * certificate, where there is one. */
 static const struct listen_address *whom_to_ask(const struct config *config) {
+    const struct listen_address *best = &config->listen.items[0];
     if (config->admin_listen.kind != LISTEN_NONE)
         return &config->admin_listen;
-    for (size_t i = 0; i < config->listen.len; i++)
-        if (!config->listen.items[i].tls)
-            return &config->listen.items[i];
-    return &config->listen.items[0];
+    for (size_t i = 1; i < config->listen.len; i++)
+        if (demands(&config->listen.items[i]) < demands(best))
+            best = &config->listen.items[i];
+    return best;
 }
 
 static void tell_silence(const struct config *config, const struct listen_address *where) {
-    bool wants_certificate =
-        where->tls && where != &config->admin_listen && config->tls_client_ca != NULL;
-    fprintf(stderr, "sse-relay: no answer from a relay at %s: %s%s\n", where->text,
-            errno == EAGAIN ? "it says nothing" : strerror(errno),
-            wants_certificate ? "; it asks clients for a certificate (--tls-client-ca), so give it "
-                                "an address that does not: --admin-listen"
-                              : "");
+    const char *why = errno == EAGAIN ? "it says nothing" : strerror(errno);
+    const char *advice = "";
+    if (where->proxied)
+        advice = "; it takes the PROXY protocol, from --trusted-proxies alone, so give it an "
+                 "address that does not: --admin-listen";
+    else if (where->tls && where != &config->admin_listen && config->tls_client_ca != NULL)
+        advice = "; it asks clients for a certificate (--tls-client-ca), so give it an address "
+                 "that does not: --admin-listen";
+    fprintf(stderr, "sse-relay: no answer from a relay at %s: %s%s\n", where->text, why, advice);
 }
 
 int health_check(const struct config *config, const char *path) {

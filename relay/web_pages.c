@@ -81,7 +81,8 @@ static void console_css(void *arg, struct http_page *page) {
     asset(page, "text/css; charset=utf-8", asset_console_css, asset_console_css_len);
 }
 
-void pages_init(struct pages *p, bool admin_apart, bool has_console) {
+void pages_init(struct pages *p, bool metrics_for_clients, bool health_for_clients,
+                bool has_console) {
     size_t n = 0;
     atomic_init(&p->leaving, false);
     if (has_console) {
@@ -90,9 +91,11 @@ void pages_init(struct pages *p, bool admin_apart, bool has_console) {
         p->main[n++] = (struct http_route){"/words.js", words_js, p};
         p->main[n++] = (struct http_route){"/console.css", console_css, p};
     }
-    p->main[n++] = (struct http_route){"/healthz", health, p};
-    p->main[n++] = (struct http_route){"/readyz", readiness, p};
-    if (!admin_apart)
+    if (health_for_clients) {
+        p->main[n++] = (struct http_route){"/healthz", health, p};
+        p->main[n++] = (struct http_route){"/readyz", readiness, p};
+    }
+    if (metrics_for_clients)
         p->main[n++] = (struct http_route){"/metrics", metrics, p};
     p->main[n] = (struct http_route){NULL, NULL, NULL};
 

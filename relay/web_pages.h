@@ -19,9 +19,9 @@ struct pages {
     struct http_route admin[8]; /* for --admin-listen */
 };
 
-/* Fill the routes. With @admin_apart, /metrics is served by the admin listener only; health by
- * both; without @has_console, the console by none. The other fields are the caller's to fill before
- * a page is served. */
-void pages_init(struct pages *p, bool admin_apart, bool has_console);
+/* Fill the routes: what the main listeners serve; the admin listener serves health and metrics in
+ * any case. The other fields are the caller's to fill before a page is served. */
+void pages_init(struct pages *p, bool metrics_for_clients, bool health_for_clients,
+                bool has_console);
 
 #endif

@@ -57,6 +57,7 @@ struct config {
     struct config_strings tls_certs, tls_keys; /* paths, as many of the one as of the other */
     struct config_strings tls_ticket_keys;     /* paths */
     char *tls_client_ca;                       /* a path; NULL: no certificate is asked for */
+    bool public_health; /* health is served to clients too, where there is an admin listener */
     struct config_strings allowed_hosts;   /* host names that a loopback listener accepts in Host */
     struct config_strings trusted_proxies; /* each fit for ip_networks_add() */
     enum config_client_header client_header;

@@ -36,7 +36,7 @@ static const char *const client_headers[] = {"x-forwarded-for", "forwarded", "no
 static const char address_form[] = "HOST:PORT, [IPV6]:PORT, :PORT for all addresses, each with "
                                    "https:// before it for TLS, or unix:PATH";
 static const char listen_form[] = "HOST:PORT, [IPV6]:PORT, :PORT for all addresses, each with "
-                                  "https:// before it for TLS, or unix:PATH; and proxy+ before all "
+                                  "https:// before it for TLS, or unix:PATH; proxy+ before any "
                                   "of it for the PROXY protocol";
 
 static const struct option table[] = {
@@ -53,7 +53,10 @@ static const struct option table[] = {
      FIELD(admin_listen),
      .argument = "ADDRESS",
      .form = address_form,
-     .help = "a separate address for health, readiness and metrics"},
+     .help = "serve health, readiness and metrics here, and not to clients"},
+    {.name = "public-health",
+     BOOL(public_health),
+     .help = "health and readiness to clients too, beside --admin-listen"},
     {.name = "allowed-host",
      .kind = OPTION_STRINGS,
      FIELD(allowed_hosts),
@@ -69,7 +72,7 @@ static const struct option table[] = {
      .check = check_network,
      .not_empty = true,
      .help = "balancers that are believed in who a client is; repeatable"},
-    {.name = "client-address-header",
+    {.name = "client-header",
      ENUM(client_header, client_headers, "x-forwarded-for"),
      .help = "where a trusted proxy says who its client is"},
     {.name = "tls-cert",

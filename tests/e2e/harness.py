@@ -109,7 +109,7 @@ class Process:
     """A child with its output in files: `out` and `err` are what it wrote so far."""
 
     def __init__(self, argv, directory, name, env=None, fds=None, cwd=None):
-        self.name = name
+        self.name, self.argv = name, [str(a) for a in argv]
         self.directory = pathlib.Path(directory)
         self._out, self._err = (self.directory / f"{name}.{kind}" for kind in ("out", "err"))
 
@@ -120,7 +120,7 @@ class Process:
 
         with open(self._out, "wb") as out, open(self._err, "wb") as err:
             self.child = subprocess.Popen(
-                [str(a) for a in argv],
+                self.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -256,7 +256,11 @@ class Relay(Process):
     def wait_ready(self):
         """Until /readyz says 200; returns itself."""
         self.wait_listening()
-        wait_until(lambda: self.get("/readyz").status == 200, f"readiness of {self.name}")
+        if "--admin-listen" in self.argv:  # health is there alone
+            wait_until(lambda: "\nadmin on " in self.out or not self.running, f"the admin listener of {self.name}")
+            self.addresses = self._printed()
+        answers = lambda: http_raw.fetch(self.health_address, "GET", "/readyz", [], None).status == 200
+        wait_until(answers, f"readiness of {self.name}")
         return self
 
     def _printed(self):
@@ -272,6 +276,11 @@ class Relay(Process):
     @property
     def address(self):
         return self.addresses[0]
+
+    @property
+    def health_address(self):
+        """Where it says whether it is ready."""
+        return self.addresses[-1 if "--admin-listen" in self.argv else 0]
 
     @property
     def url(self):

@@ -106,13 +106,20 @@ def test_admin_listener(start_relay):
     """--admin-listen: a listener of its own for health, readiness and metrics, and for nothing else."""
     relay = start_relay("--admin-listen", "127.0.0.1:0").wait_listening(2)
     admin = Conn(relay.addresses[1])
-    for path in ("/healthz", "/metrics"):
+    for path in ("/healthz", "/readyz", "/metrics"):
         admin.request("GET", path)
         assert admin.read_answer().status == 200
-    assert relay.get("/metrics").status == 404 and relay.get("/healthz").status == 200
+        assert relay.get(path).status == 404, "and not to clients"
     admin.request("GET", "/sse?topic=a")
     assert admin.read_answer().status == 404
     admin.close()
+
+
+def test_health_for_clients_beside_an_admin_listener(start_relay):
+    """--public-health: for a balancer that can ask the port of its traffic only. Metrics stay where they are."""
+    relay = start_relay("--admin-listen", "127.0.0.1:0", "--public-health").wait_ready()
+    assert relay.get("/healthz").status == relay.get("/readyz").status == 200
+    assert relay.get("/metrics").status == 404
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -43,6 +43,10 @@ static void test_addresses(void **state) {
         {"http://127.0.0.1:80/", LISTEN_TCP, "127.0.0.1", NULL, 80},
         {"https://:8443", LISTEN_TCP, NULL, NULL, 8443},
         {"https://[::1]:8443/", LISTEN_TCP, "::1", NULL, 8443},
+        {"proxy+:8080", LISTEN_TCP, NULL, NULL, 8080},
+        {"proxy+http://[::1]:80", LISTEN_TCP, "::1", NULL, 80},
+        {"proxy+https://localhost:8443/", LISTEN_TCP, "localhost", NULL, 8443},
+        {"proxy+unix:/run/relay.sock", LISTEN_UNIX, NULL, "/run/relay.sock", 0},
         {"unix:/run/relay.sock", LISTEN_UNIX, NULL, "/run/relay.sock", 0},
         {"unix:///run/relay.sock", LISTEN_UNIX, NULL, "/run/relay.sock", 0},
         {"unix:relay.sock", LISTEN_UNIX, NULL, "relay.sock", 0},
@@ -71,6 +75,10 @@ static void test_addresses(void **state) {
         {"[::1:80", "holds no valid IPv6 address in brackets"},
         {"a b:80", "holds a character that no host name has"},
         {"*:80", "holds a character that no host name has"},
+        {"proxy+", "has no port"},
+        {"proxy+proxy+:80", "holds a character that no host name has"},
+        {"https+proxy://:80", "holds an IPv6 address without brackets"},
+        {"proxy:80:80", "holds an IPv6 address without brackets"},
         {"unix:", "has no path"},
         {"unix://", "has no path"},
     };
@@ -81,7 +89,8 @@ static void test_addresses(void **state) {
         assert_int_equal(a.kind, good[i].kind);
         assert_string_equal(a.text, good[i].text);
         assert_int_equal(a.port, good[i].port);
-        assert_int_equal(a.tls, strncmp(good[i].text, "https", 5) == 0);
+        assert_int_equal(a.tls, strstr(good[i].text, "https") != NULL);
+        assert_int_equal(a.proxied, strncmp(good[i].text, "proxy+", 6) == 0);
         assert_int_equal(a.host == NULL, good[i].host == NULL);
         assert_int_equal(a.path == NULL, good[i].path == NULL);
         if (a.host != NULL)

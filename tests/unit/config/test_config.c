@@ -215,7 +215,8 @@ static void test_lists(void **state) {
                    "address, without scheme and port");
     assert_refuses(w, ARGS("--listen="), NONE,
                    "--listen \"\" (command line) is empty; allowed: HOST:PORT, [IPV6]:PORT, :PORT "
-                   "for all addresses, each with https:// before it for TLS, or unix:PATH");
+                   "for all addresses, each with https:// before it for TLS, or unix:PATH; "
+                   "proxy+ before any of it for the PROXY protocol");
 }
 
 static void test_sentences(void **state) {
@@ -250,7 +251,8 @@ static void test_sentences(void **state) {
     assert_refuses(w, ARGS("--listen", "8080"), NONE,
                    "--listen \"8080\" (command line) has no port; allowed: HOST:PORT, [IPV6]:PORT, "
                    ":PORT for all addresses, "
-                   "each with https:// before it for TLS, or unix:PATH");
+                   "each with https:// before it for TLS, or unix:PATH; "
+                   "proxy+ before any of it for the PROXY protocol");
     assert_refuses(w, ARGS("now"), NONE,
                    "the argument \"now\" belongs to no option; --help lists all");
 }
@@ -448,6 +450,32 @@ static void test_no_event_outlives_the_memory(void **state) {
     assert_int_equal(w->config.history, 7);
 }
 
+static void test_whose_proxy_header_is_believed(void **state) {
+    struct world *w = *state;
+    assert_runs(w,
+                ARGS("--listen=proxy+https://:1,proxy+unix:/s", "--tls-cert=c", "--tls-key=k",
+                     "--trusted-proxies=10.0.0.0/8, unix", "--client-header=forwarded"),
+                NONE);
+    assert_true(w->config.listen.items[0].proxied && w->config.listen.items[0].tls);
+    assert_string_equal(w->config.listen.items[1].path, "/s");
+    assert_strings(&w->config.trusted_proxies, LIST("10.0.0.0/8", "unix"));
+    assert_int_equal(w->config.client_header, CONFIG_FORWARDED);
+    assert_runs(w, ARGS(NULL), NONE);
+    assert_int_equal(w->config.client_header, CONFIG_X_FORWARDED_FOR);
+    assert_refuses(w, ARGS("--listen=proxy+:80"), NONE,
+                   "--listen \"proxy+:80\" (command line) needs to know whose PROXY protocol is "
+                   "believed; allowed: beside --trusted-proxies NETWORK, such as 10.0.0.0/8");
+    assert_refuses(w, ARGS("--listen=proxy+unix:/s", "--trusted-proxies=loopback"), NONE,
+                   "--listen \"proxy+unix:/s\" (command line) needs to know whose PROXY protocol "
+                   "is believed; allowed: beside --trusted-proxies unix");
+    assert_int_equal(load(w, ARGS("--admin-listen=proxy+:80", "--trusted-proxies=loopback"), NONE),
+                     CONFIG_EXIT_USAGE);
+    assert_refuses(w, ARGS("--trusted-proxies=10.0.0.1/8"), NONE,
+                   "--trusted-proxies \"10.0.0.1/8\" (command line) is no network: bits behind its "
+                   "prefix length are set; allowed: an address, a network such as 10.0.0.0/8, "
+                   "loopback, private, or unix");
+}
+
 static void test_star_stands_alone(void **state) {
     struct world *w = *state;
     assert_runs(w, ARGS("--cors-origin=*"), NONE);
@@ -554,6 +582,7 @@ int main(void) {
         TEST(test_secrets_are_not_shown),
         TEST(test_embedded_redis_excludes_another),
         TEST(test_no_event_outlives_the_memory),
+        TEST(test_whose_proxy_header_is_believed),
         TEST(test_star_stands_alone),
         TEST(test_actions),
         TEST(test_nothing_is_handed_out_but_to_run),
