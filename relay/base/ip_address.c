@@ -14,6 +14,8 @@ static const uint8_t mapped[V6_BYTES - V4_BYTES] = {[10] = 0xff, [11] = 0xff};
 
 /* ---- addresses ---- */
 
+const struct ip_address ip_address_nobody = {.version = 4};
+
 struct ip_address ip_address_v4(const void *bytes) {
     struct ip_address a = {.version = 4};
     memcpy(a.bytes, bytes, V4_BYTES);

@@ -17,6 +17,9 @@ struct ip_address {
     uint8_t bytes[16]; /* in network order; an IPv4 address is the first four, and zeros behind */
 };
 
+/* 0.0.0.0, which no peer has. */
+extern const struct ip_address ip_address_nobody;
+
 enum { IP_ADDRESS_TEXT = 46 }; /* the longest text, with its NUL */
 
 /* Of 4 or 16 bytes in network order. */

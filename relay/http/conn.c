@@ -204,9 +204,12 @@ struct ip_address conn_peer(const struct conn *c) {
         return named_of(c)->source;
     struct sockaddr_storage from;
     socklen_t len = sizeof(from);
-    if (getpeername(c->transport.fd, (struct sockaddr *)&from, &len) != 0)
-        return (struct ip_address){0};
-    return ip_address_of((const struct sockaddr *)&from);
+    if (getpeername(c->transport.fd, (struct sockaddr *)&from, &len) == 0)
+        return ip_address_of((const struct sockaddr *)&from);
+    len = sizeof(from);
+    bool by_file = getsockname(c->transport.fd, (struct sockaddr *)&from, &len) == 0 &&
+                   from.ss_family == AF_UNIX;
+    return by_file ? (struct ip_address){0} : ip_address_nobody;
 }
 
 bool conn_is_of_proxy(const struct conn *c) {

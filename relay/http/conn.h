@@ -99,6 +99,8 @@ void conn_close(struct conn *c);
 
 /* Who the connection is from: a client, or a proxy that it came by; none on a unix: socket. Known
  * when the protocol starts, and the same from then on: the peer, or whom the PROXY protocol named.
+ * A peer that is gone already is nobody (ip_address_nobody): what it sent may still be there to
+ * read, and must not pass for that of a unix: socket.
  * A system call: ask once. */
 struct ip_address conn_peer(const struct conn *c);
 

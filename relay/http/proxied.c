@@ -65,6 +65,15 @@ static void refuse(struct conn *c, enum http_proxy_refusal why) {
     proxied_end(c, HUB_END_ERROR);
 }
 
+/* One that is gone already was a check of the port, most often. */
+static void refuse_stranger(struct conn *c) {
+    struct ip_address peer = conn_peer(c);
+    if (ip_address_equal(&peer, &ip_address_nobody))
+        proxied_end(c, HUB_END_CLIENT);
+    else
+        refuse(c, HTTP_PROXY_UNTRUSTED);
+}
+
 /* ---- reading ---- */
 
 static ssize_t receive(struct conn *c, size_t len, int flags) {
@@ -131,7 +140,7 @@ static void proxied_drain(struct conn *c) {
 
 static void proxied_start(struct conn *c) {
     if (!conn_is_of_proxy(c)) {
-        refuse(c, HTTP_PROXY_UNTRUSTED);
+        refuse_stranger(c);
         return;
     }
     proxied_of(c)->header = mem_zalloc(sizeof(struct proxy_header));
