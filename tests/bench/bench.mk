@@ -3,7 +3,7 @@
 
 BENCH ?=
 BENCH_LOAD_SRC := $(addprefix tests/bench/,sseload.c receiver.c publisher.c stream.c payload.c \
-	histogram.c net.c usage.c)
+	histogram.c net.c usage.c transport.c h2_client.c)
 BENCH_PROGRAMS := $(BUILD)/tests/bench/sseload $(BUILD)/tests/bench/floor $(BUILD)/tests/bench/logread
 
 $(BUILD)/tests/bench/sseload: $(call obj,$(BENCH_LOAD_SRC))
@@ -18,6 +18,10 @@ test-programs: $(BENCH_PROGRAMS)
 .PHONY: bench
 bench: all $(BENCH_PROGRAMS) ## measure the relay, Nchan and a bare loop side by side; BENCH="--quick" is shorter
 	@$(PYTHON) tests/bench/run.py --build '$(BUILD)' $(BENCH)
+
+.PHONY: bench-tls
+bench-tls: all $(BENCH_PROGRAMS) ## the same by TLS and over HTTP/2, beside a bare loop of SSL_write
+	@$(PYTHON) tests/bench/run.py --build '$(BUILD)' --tls $(BENCH)
 
 .PHONY: bench-durable
 bench-durable: all $(BENCH_PROGRAMS) ## measure durable topics: publishing, replay, a killed connection, a storm

@@ -3,15 +3,20 @@
  * length of a body, no topics, no heartbeats, no limits. The benchmark holds real servers against
  * it.
  *
- *   floor HOST:PORT      GET anything subscribes, POST anything publishes its body
+ *   floor HOST:PORT                        GET anything subscribes, POST anything publishes its
+ * body floor HOST:PORT --tls HOST:PORT CERT KEY      the same by TLS at the second address: there,
+ * an event is one SSL_write() for each subscriber
  *
  * Only for loopback and the load generator beside it: it trusts its clients. A subscriber that does
  * not read stops everybody else, and the loop says on stderr how often it waited for one. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,14 +31,21 @@ enum { BACKLOG = 4096, EPOLL_EVENTS = 256, REQUEST_BYTES = 128 * 1024 };
 
 struct client {
     int fd;
+    SSL *ssl;      /* NULL: the socket alone */
     int index;     /* among the subscribers; -1: not one of them */
     size_t used;   /* bytes of a request that is not complete yet */
     char *request; /* NULL until a request arrives in pieces, or several at once */
 };
 
+/* Stands for a listener in epoll, where clients are told from it by their address. */
+struct listening {
+    struct client client;
+    SSL_CTX *ctx; /* NULL: plain */
+};
+
 struct loop {
-    int epoll, listener;
-    struct client listening;     /* stands for the listener in epoll */
+    int epoll;
+    struct listening plain, secure;
     struct client **subscribers; /* in no particular order */
     int count, size;
     unsigned long waited;
@@ -50,11 +62,34 @@ static void die(const char *what) {
     exit(1);
 }
 
-static void send_all(struct loop *l, int fd, const char *bytes, size_t length) {
+/* What the kernel would say. Errors are cleared, since the next client is asked after the same. */
+static ssize_t tls_failed(const struct client *c, int n) {
+    int error = SSL_get_error(c->ssl, n);
+    errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+    ERR_clear_error();
+    return -1;
+}
+
+/* As send(2) and read(2) on a socket that does not block. */
+static ssize_t put(const struct client *c, const char *bytes, size_t length) {
+    if (c->ssl == NULL)
+        return send(c->fd, bytes, length, MSG_NOSIGNAL);
+    int n = SSL_write(c->ssl, bytes, (int)length);
+    return n > 0 ? n : tls_failed(c, n);
+}
+
+static ssize_t get(const struct client *c, char *bytes, size_t length) {
+    if (c->ssl == NULL)
+        return read(c->fd, bytes, length);
+    int n = SSL_read(c->ssl, bytes, (int)length);
+    return n > 0 ? n : tls_failed(c, n);
+}
+
+static void send_all(struct loop *l, const struct client *c, const char *bytes, size_t length) {
     while (length > 0) {
-        ssize_t n = send(fd, bytes, length, MSG_NOSIGNAL);
+        ssize_t n = put(c, bytes, length);
         if (n < 0 && errno == EAGAIN) {
-            struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+            struct pollfd pfd = {.fd = c->fd, .events = POLLOUT};
             l->waited++;
             poll(&pfd, 1, -1);
         } else if (n < 0) {
@@ -66,14 +101,23 @@ static void send_all(struct loop *l, int fd, const char *bytes, size_t length) {
     }
 }
 
-static void accept_all(struct loop *l) {
+static void begin_tls(struct client *c, SSL_CTX *ctx) {
+    c->ssl = SSL_new(ctx);
+    if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1)
+        abort();
+    SSL_set_accept_state(c->ssl);
+}
+
+static void accept_all(struct loop *l, const struct listening *listening) {
     int fd, on = 1;
-    while ((fd = accept4(l->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    while ((fd = accept4(listening->client.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         struct client *c = malloc(sizeof(*c));
         if (c == NULL)
             abort();
         *c = (struct client){.fd = fd, .index = -1};
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        if (listening->ctx != NULL)
+            begin_tls(c, listening->ctx);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
         if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
             die("epoll_ctl");
@@ -89,7 +133,7 @@ static void subscribe(struct loop *l, struct client *c) {
     }
     c->index = l->count;
     l->subscribers[l->count++] = c;
-    send_all(l, c->fd, stream_head, sizeof(stream_head) - 1);
+    send_all(l, c, stream_head, sizeof(stream_head) - 1);
 }
 
 static void hang_up(struct loop *l, struct client *c) {
@@ -98,6 +142,7 @@ static void hang_up(struct loop *l, struct client *c) {
         l->subscribers[c->index] = last;
         last->index = c->index;
     }
+    SSL_free(c->ssl);
     close(c->fd);
     free(c->request);
     free(c);
@@ -108,7 +153,7 @@ static void fan_out(struct loop *l, const char *data, size_t length) {
     memcpy(l->event + 6, data, length);
     memcpy(l->event + 6 + length, "\n\n", 2);
     for (int i = 0; i < l->count; i++)
-        send_all(l, l->subscribers[i]->fd, l->event, length + 8);
+        send_all(l, l->subscribers[i], l->event, length + 8);
 }
 
 /* Serve one request at the start of the bytes; returns its length, 0 while it is incomplete. */
@@ -131,14 +176,14 @@ static size_t serve(struct loop *l, struct client *c, const char *bytes, size_t 
     if (head + body > length)
         return 0;
     fan_out(l, bytes + head, body);
-    send_all(l, c->fd, publish_head, sizeof(publish_head) - 1);
+    send_all(l, c, publish_head, sizeof(publish_head) - 1);
     return head + body;
 }
 
 /* Read once, and serve what is complete. What is left waits in a buffer of the client's own. */
 static void client_readable(struct loop *l, struct client *c) {
     char *bytes = c->request != NULL ? c->request : l->buffer;
-    ssize_t n = read(c->fd, bytes + c->used, REQUEST_BYTES - c->used);
+    ssize_t n = get(c, bytes + c->used, REQUEST_BYTES - c->used);
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0) {
@@ -156,22 +201,32 @@ static void client_readable(struct loop *l, struct client *c) {
     memmove(c->request, bytes + done, c->used);
 }
 
-static void listen_on(struct loop *l, const char *text) {
+static void listen_on(struct loop *l, struct listening *listening, const char *text) {
     struct address a;
     int on = 1;
     if (!address_parse(&a, text)) {
         fprintf(stderr, "floor: want A.B.C.D:PORT, not %s\n", text);
         exit(2);
     }
-    l->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    setsockopt(l->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(l->listener, (const struct sockaddr *)&a.sockaddr, a.length) != 0 ||
-        listen(l->listener, BACKLOG) != 0)
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    listening->client.fd = fd;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (bind(fd, (const struct sockaddr *)&a.sockaddr, a.length) != 0 || listen(fd, BACKLOG) != 0)
         die(text);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &l->listening};
-    l->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (l->epoll < 0 || epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->listener, &event) != 0)
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &listening->client};
+    if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
         die("epoll");
+}
+
+static SSL_CTX *server_context(const char *cert, const char *key) {
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL || SSL_CTX_use_certificate_chain_file(ctx, cert) != 1 ||
+        SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
+        fprintf(stderr, "floor: cannot use %s with %s\n", cert, key);
+        exit(2);
+    }
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets do */
+    return ctx;
 }
 
 static volatile sig_atomic_t ended;
@@ -184,8 +239,9 @@ static void on_signal(int number) {
 int main(int argc, char **argv) {
     static struct loop l;
     struct rlimit limit;
-    if (argc != 2) {
-        fputs("usage: floor HOST:PORT\n", stderr);
+    bool secure = argc == 6 && strcmp(argv[2], "--tls") == 0;
+    if (argc != 2 && !secure) {
+        fputs("usage: floor HOST:PORT [--tls HOST:PORT CERT KEY]\n", stderr);
         return 2;
     }
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -195,14 +251,24 @@ int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    listen_on(&l, argv[1]);
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write(2) */
+    l.epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (l.epoll < 0)
+        die("epoll");
+    listen_on(&l, &l.plain, argv[1]);
+    if (secure) {
+        l.secure.ctx = server_context(argv[4], argv[5]);
+        listen_on(&l, &l.secure, argv[3]);
+    }
     struct epoll_event events[EPOLL_EVENTS];
     while (!ended) {
         int n = epoll_wait(l.epoll, events, EPOLL_EVENTS, -1);
         for (int i = 0; i < n; i++) {
             struct client *c = events[i].data.ptr;
-            if (c == &l.listening)
-                accept_all(&l);
+            if (c == &l.plain.client)
+                accept_all(&l, &l.plain);
+            else if (c == &l.secure.client)
+                accept_all(&l, &l.secure);
             else
                 client_readable(&l, c);
         }

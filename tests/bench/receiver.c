@@ -15,36 +15,53 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "tests/bench/h2_client.h"
 #include "tests/bench/ledger.h"
 
 enum { READ_BYTES = 256 * 1024, EPOLL_EVENTS = 512, TURN_MS = 50, CONNECTS_PER_TURN = 16 };
 
 struct subscriber {
-    struct receiver *receiver;
+    struct connection *connection;
     struct ledger ledger;
     struct stream stream;
-    int fd; /* -1: not connected yet, or no longer */
+    bool open; /* asked for, and neither side has ended it */
     bool ready;
 };
+
+/* One subscriber of HTTP/1.1, or several of HTTP/2. */
+struct connection {
+    struct receiver *receiver;
+    struct transport transport;
+    nghttp2_session *h2; /* NULL: HTTP/1.1 */
+    struct subscriber *subscribers;
+    unsigned count;
+    const char *out; /* what is to be written */
+    size_t out_left;
+};
+
+static struct receiver *receiver_of(const struct subscriber *s) {
+    return s->connection->receiver;
+}
 
 static void mark_ready(struct subscriber *s) {
     if (!s->ready) {
         s->ready = true;
-        atomic_fetch_add_explicit(&s->receiver->ready, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&receiver_of(s)->ready, 1, memory_order_relaxed);
     }
 }
 
 static void on_head(void *context, int status) {
     struct subscriber *s = context;
-    s->receiver->waiting--;
+    struct receiver *r = receiver_of(s);
+    r->waiting--;
     if (status != 200)
-        s->receiver->figures.refused++;
-    else if (s->receiver->options->ready_event == NULL)
+        r->figures.refused++;
+    else if (r->options->ready_event == NULL)
         mark_ready(s);
 }
 
 static void on_payload(struct subscriber *s, const struct payload *p) {
-    struct receiver *r = s->receiver;
+    struct receiver *r = receiver_of(s);
     uint64_t first = atomic_load_explicit(&r->first, memory_order_relaxed);
     if (p->seq < first) {
         atomic_fetch_add_explicit(&r->delivered, 1, memory_order_relaxed);
@@ -67,84 +84,179 @@ static void on_payload(struct subscriber *s, const struct payload *p) {
 
 static void on_event(void *context, const struct stream_event *event) {
     struct subscriber *s = context;
-    const struct receiver_options *o = s->receiver->options;
+    struct receiver *r = receiver_of(s);
+    const struct receiver_options *o = r->options;
     if (o->ready_event != NULL && strcmp(event->name, o->ready_event) == 0)
         mark_ready(s);
     else if (strcmp(event->name, "relay.reset") == 0)
-        s->receiver->figures.resets++;
+        r->figures.resets++;
     else if (strncmp(event->name, "relay.", 6) == 0)
         return;
     else if (event->intact)
         on_payload(s, &event->payload);
     else
-        s->receiver->figures.damaged++;
+        r->figures.damaged++;
 }
 
-static void subscriber_close(struct subscriber *s) {
-    if (s->stream.status == 0 && s->fd >= 0)
-        s->receiver->waiting--;
-    close(s->fd);
-    s->fd = -1;
+static bool subscriber_feed(struct subscriber *s, const char *bytes, size_t length) {
+    const struct receiver *r = receiver_of(s);
+    const struct stream_handlers handlers = {s, r->options->payload_bytes, on_head, on_event};
+    return stream_feed(&s->stream, &handlers, bytes, length);
+}
+
+static void subscriber_end(struct subscriber *s) {
+    struct receiver *r = receiver_of(s);
+    if (!s->open)
+        return;
+    s->open = false;
+    r->waiting -= s->stream.status == 0;
     stream_fini(&s->stream);
 }
 
+/* ---- HTTP/2 ---- */
+
+static void on_h2_head(void *context, int status) {
+    struct subscriber *s = context;
+    stream_init_body(&s->stream, status);
+    on_head(s, status);
+}
+
+static void on_h2_end(void *context) {
+    struct subscriber *s = context;
+    receiver_of(s)->figures.broken += s->open;
+    subscriber_end(s);
+}
+
+static void on_h2_bytes(void *context, const char *bytes, size_t length) {
+    struct subscriber *s = context;
+    if (s->open && !subscriber_feed(s, bytes, length))
+        on_h2_end(s);
+}
+
+static const struct h2_client_handlers h2_handlers = {on_h2_head, on_h2_bytes, on_h2_end};
+
+static void h2_open(struct connection *c) {
+    const struct receiver_options *o = c->receiver->options;
+    c->h2 = h2_client_new(&h2_handlers);
+    for (unsigned i = 0; i < c->count; i++)
+        h2_client_subscribe(c->h2, o->tls ? "https" : "http", o->target.text, o->path,
+                            &c->subscribers[i]);
+}
+
+/* ---- a connection ---- */
+
+static void connection_close(struct connection *c) {
+    for (unsigned i = 0; i < c->count; i++)
+        subscriber_end(&c->subscribers[i]);
+    nghttp2_session_del(c->h2);
+    c->h2 = NULL;
+    transport_close(&c->transport);
+}
+
+static void connection_broken(struct connection *c) {
+    for (unsigned i = 0; i < c->count; i++)
+        c->receiver->figures.broken += c->subscribers[i].open;
+    connection_close(c);
+}
+
+/* Write what there is, as far as the socket takes it. False: the connection is broken. */
+static bool connection_write(struct connection *c) {
+    for (;;) {
+        if (c->out_left == 0 && c->h2 != NULL) {
+            ssize_t n = nghttp2_session_mem_send(c->h2, (const uint8_t **)&c->out);
+            if (n < 0)
+                return false;
+            c->out_left = (size_t)n;
+        }
+        if (c->out_left == 0)
+            return true;
+        ssize_t n = transport_write(&c->transport, c->out, c->out_left);
+        if (n <= 0)
+            return n < 0 && (errno == EAGAIN || errno == EINTR);
+        c->out += n;
+        c->out_left -= (size_t)n;
+    }
+}
+
 /* Connect and ask. A failure here is the end of the run: nothing measured after it would hold. */
-static void subscriber_open(struct receiver *r, struct subscriber *s) {
-    s->receiver = r;
-    stream_init(&s->stream);
-    s->fd = net_connect(&r->options->target, &r->source);
-    size_t length = strlen(r->options->request);
-    if (s->fd < 0 || write(s->fd, r->options->request, length) != (ssize_t)length) {
+static void connection_open(struct receiver *r, struct connection *c) {
+    const struct receiver_options *o = r->options;
+    bool connected = transport_open(&c->transport, &o->target, &r->source, o->tls ? &r->tls : NULL);
+    for (unsigned i = 0; i < c->count; i++) {
+        stream_init(&c->subscribers[i].stream);
+        c->subscribers[i].open = true;
+    }
+    c->out = o->request;
+    c->out_left = o->streams > 0 ? 0 : strlen(o->request);
+    if (o->streams > 0)
+        h2_open(c);
+    if (!connected || !connection_write(c)) {
         fprintf(stderr, "sseload: subscriber %u: %s\n", r->opened, strerror(errno));
         exit(1);
     }
-    net_nonblocking(s->fd);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET | EPOLLRDHUP, .data.ptr = s};
-    if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, s->fd, &event) != 0)
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET | EPOLLRDHUP, .data.ptr = c};
+    if (c->transport.ssl != NULL || c->h2 != NULL)
+        event.events |= EPOLLOUT;
+    if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, c->transport.fd, &event) != 0)
         abort();
-    r->waiting++;
+    r->waiting += c->count;
 }
 
-/* Churning: the head was the first bytes, so this connection is done and the next one begins. */
-static void subscriber_churn(struct subscriber *s) {
-    struct receiver *r = s->receiver;
-    if (s->stream.status == 0)
-        return;
-    subscriber_close(s);
+/* Churning: with its head this connection is done, and the next one begins. */
+static bool connection_churn(struct connection *c) {
+    struct receiver *r = c->receiver;
+    if (c->subscribers[0].stream.status == 0)
+        return false;
+    connection_close(c);
     atomic_fetch_add_explicit(&r->churned, 1, memory_order_relaxed);
     if (!atomic_load_explicit(&r->stop, memory_order_relaxed))
-        subscriber_open(r, s);
+        connection_open(r, c);
+    return true;
 }
 
-static void subscriber_read(struct subscriber *s, bool hung_up, char *buffer) {
-    struct receiver *r = s->receiver;
-    const struct receiver_options *o = r->options;
-    const struct stream_handlers handlers = {s, o->payload_bytes, on_head, on_event};
+static bool connection_feed(struct connection *c, const char *bytes, size_t length) {
+    if (c->h2 == NULL)
+        return subscriber_feed(c->subscribers, bytes, length);
+    return nghttp2_session_mem_recv(c->h2, (const uint8_t *)bytes, length) == (ssize_t)length &&
+           (nghttp2_session_want_read(c->h2) || nghttp2_session_want_write(c->h2));
+}
+
+/* A short read of a socket is its last one; TLS may hold more, whatever it has just given. */
+static void connection_read(struct connection *c, bool hung_up, char *buffer) {
+    struct receiver *r = c->receiver;
     for (;;) {
-        ssize_t n = read(s->fd, buffer, READ_BYTES);
+        ssize_t n = transport_read(&c->transport, buffer, READ_BYTES);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         r->read_ns = now_ns();
-        if (n <= 0 || !stream_feed(&s->stream, &handlers, buffer, (size_t)n)) {
-            subscriber_close(s);
-            r->figures.broken++;
+        if (n <= 0 || !connection_feed(c, buffer, (size_t)n)) {
+            connection_broken(c);
             return;
         }
-        if (o->churn) {
-            subscriber_churn(s);
+        if (r->options->churn && connection_churn(c))
             return;
-        }
-        if (n < READ_BYTES && !hung_up)
+        if (c->transport.ssl == NULL && n < READ_BYTES && !hung_up)
             return;
     }
 }
 
+/* The request may have to wait for a handshake that only reading carries on, and answers of HTTP/2
+ * to what was read are to be written. */
+static void connection_turn(struct connection *c, bool hung_up, char *buffer) {
+    if (c->out_left > 0 && !connection_write(c)) {
+        connection_broken(c);
+        return;
+    }
+    connection_read(c, hung_up, buffer);
+    if (c->transport.fd >= 0 && (c->h2 != NULL || c->out_left > 0) && !connection_write(c))
+        connection_broken(c);
+}
+
 static void open_some(struct receiver *r) {
-    const struct receiver_options *o = r->options;
-    for (int i = 0; i < CONNECTS_PER_TURN && r->opened < o->subscribers; i++) {
-        if (r->waiting >= o->in_flight)
+    for (int i = 0; i < CONNECTS_PER_TURN && r->opened < r->connections_count; i++) {
+        if (r->waiting >= r->options->in_flight)
             return;
-        subscriber_open(r, &r->subscribers[r->opened]);
+        connection_open(r, &r->connections[r->opened]);
         r->opened++;
     }
 }
@@ -157,17 +269,35 @@ static void *run(void *context) {
     struct epoll_event events[EPOLL_EVENTS];
     while (!atomic_load_explicit(&r->stop, memory_order_relaxed)) {
         open_some(r);
-        bool opening = r->opened < r->options->subscribers && r->waiting < r->options->in_flight;
+        bool opening = r->opened < r->connections_count && r->waiting < r->options->in_flight;
         int n = epoll_wait(r->epoll, events, EPOLL_EVENTS, opening ? 0 : TURN_MS);
         for (int i = 0; i < n; i++) {
-            struct subscriber *s = events[i].data.ptr;
+            struct connection *c = events[i].data.ptr;
             bool hung_up = (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-            if (s->fd >= 0)
-                subscriber_read(s, hung_up, buffer);
+            if (c->transport.fd >= 0)
+                connection_turn(c, hung_up, buffer);
         }
     }
     free(buffer);
     return NULL;
+}
+
+static void make_connections(struct receiver *r, unsigned each) {
+    unsigned total = r->options->subscribers;
+    r->connections_count = (total + each - 1) / each;
+    r->subscribers = calloc(total, sizeof(*r->subscribers));
+    r->connections = calloc(r->connections_count, sizeof(*r->connections));
+    if (r->subscribers == NULL || r->connections == NULL)
+        abort();
+    for (unsigned i = 0; i < r->connections_count; i++) {
+        unsigned left = total - i * each;
+        r->connections[i] = (struct connection){.receiver = r,
+                                                .transport = {.fd = -1},
+                                                .subscribers = &r->subscribers[i * each],
+                                                .count = left < each ? left : each};
+    }
+    for (unsigned i = 0; i < total; i++)
+        r->subscribers[i].connection = &r->connections[i / each];
 }
 
 bool receiver_start(struct receiver *r, const struct receiver_options *options) {
@@ -175,11 +305,9 @@ bool receiver_start(struct receiver *r, const struct receiver_options *options) 
     r->options = options;
     atomic_store(&r->first, ULLONG_MAX);
     source_init(&r->source, options->block);
-    r->subscribers = calloc(options->subscribers, sizeof(*r->subscribers));
-    if (r->subscribers == NULL)
-        abort();
-    for (unsigned i = 0; i < options->subscribers; i++)
-        r->subscribers[i].fd = -1;
+    make_connections(r, options->streams > 0 ? options->streams : 1);
+    if (options->tls)
+        tls_client_init(&r->tls, options->streams > 0 ? "h2" : "http/1.1", options->resume);
     r->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (r->epoll < 0)
         return false;
@@ -204,9 +332,12 @@ uint64_t receiver_lost(const struct receiver *r, uint64_t total) {
 
 void receiver_free(struct receiver *r) {
     for (unsigned i = 0; i < r->opened; i++) {
-        if (r->subscribers[i].fd >= 0)
-            subscriber_close(&r->subscribers[i]);
+        if (r->connections[i].transport.fd >= 0)
+            connection_close(&r->connections[i]);
     }
+    if (r->options->tls)
+        tls_client_fini(&r->tls);
+    free(r->connections);
     free(r->subscribers);
     close(r->epoll);
 }

@@ -13,14 +13,19 @@
 #include "tests/bench/histogram.h"
 #include "tests/bench/net.h"
 #include "tests/bench/stream.h"
+#include "tests/bench/transport.h"
 
 struct receiver_options {
     struct address target;
-    const char *request;     /* the whole request head that subscribes */
+    const char *request;     /* the whole request head that subscribes on HTTP/1.1 */
+    const char *path;        /* what a stream of HTTP/2 asks for */
     const char *ready_event; /* a subscriber is ready with this event; NULL: with its head */
     size_t payload_bytes;
     unsigned subscribers;
-    unsigned in_flight; /* connections that may wait for their head at the same time */
+    unsigned streams;   /* of HTTP/2 on each connection; 0: HTTP/1.1, one subscriber on each */
+    bool tls;           /* else the socket alone */
+    bool resume;        /* handshakes go on with the session before, as far as the server does */
+    unsigned in_flight; /* subscribers that may wait for their head at the same time */
     unsigned block;     /* of source addresses, see net.h */
     /* Close each connection when its head has arrived, and open the next, until stopped. */
     bool churn;
@@ -40,15 +45,19 @@ struct receiver_figures {
 };
 
 struct subscriber;
+struct connection;
 
 struct receiver {
     const struct receiver_options *options;
     pthread_t thread;
     int epoll;
     struct source source;
+    struct tls_client tls;
     struct subscriber *subscribers;
-    unsigned opened;         /* subscribers that were connected once */
-    unsigned waiting;        /* connections whose head has not arrived */
+    struct connection *connections;
+    unsigned connections_count;
+    unsigned opened;         /* connections that were made once */
+    unsigned waiting;        /* subscribers whose head has not arrived */
     uint64_t read_ns;        /* when the bytes now being parsed were read */
     atomic_ullong delivered; /* events, those before `first` included */
     atomic_uint ready;       /* subscribers that are ready */

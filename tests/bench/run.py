@@ -20,7 +20,8 @@ import sys
 
 import servers
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+from servers import ROOT
+
 DELIVERIES_PER_SECOND = 60000
 # What must be zero in every result, and what it means when it is not.
 FAULTS = {
@@ -33,20 +34,23 @@ FAULTS = {
 class Measure:
     """One kind of load; `key` names it in the JSON."""
 
-    def __init__(self, mode, subscribers, *options):
+    def __init__(self, mode, subscribers, *options, name=None):
         self.mode, self.subscribers = mode, subscribers
-        self.key = f"{mode}-{subscribers}"
+        self.key = f"{name or mode}-{subscribers}"
         self.options = [mode, "--subscribers", str(subscribers), *options]
 
 
 def measures(args):
     seconds = ["--seconds", str(args.seconds), "--size", str(args.size)]
     short = ["--seconds", str(min(args.seconds, 3)), "--size", str(args.size)]
-    for subscribers in (100, 1000, 10000):
+    for subscribers in (100, 1000) if args.tls else (100, 1000, 10000):
         yield Measure("load", subscribers, "--rate", str(DELIVERIES_PER_SECOND / subscribers), *seconds)
-    yield Measure("saturate", 1000, *short)
+    if not args.tls:
+        yield Measure("saturate", 1000, *short)
     yield Measure("idle", 10000, "--seconds", "1", "--warmup", "0")
     yield Measure("connect", 64, *short, "--warmup", "0.5")
+    if args.tls:
+        yield Measure("connect", 64, *short, "--warmup", "0.5", "--resume", name="resume")
 
 
 def cores(group):
@@ -96,9 +100,11 @@ def rows():
     yield "Memory KiB per connection, 10,000 subscribers", None, None, None
     yield "  idle", "idle-10000", memory, "{:.2f}"
     yield "  after the load", "load-10000", memory, "{:.2f}"
-    yield "New connections, up to the first bytes", None, None, None
-    yield "  connections/s", "connect-64", lambda r: r["connections_per_second"], "{:,.0f}"
-    yield "  CPU µs per connection", "connect-64", cpu("server", "connections"), "{:.2f}"
+    for key, title in (("connect-64", "New connections, up to the first bytes"), ("resume-64", "The same with the session before taken up")):
+        yield title, None, None, None
+        yield "  connections/s", key, lambda r: r["connections_per_second"], "{:,.0f}"
+        yield "  CPU µs per connection", key, cpu("server", "connections"), "{:.2f}"
+        yield "  cores of the load generator", key, lambda r: r["generator_cores"], "{:.2f}"
 
 
 def first_line(*command):
@@ -135,7 +141,10 @@ def measure_once(server_class, measure, args):
     """The load generator's result, or {"error": why}."""
     try:
         with server_class(args.build) as server:
-            command = [str(server.build / "tests/bench/sseload"), *measure.options, *server.options(measure.mode)]
+            load = str(server.build / "tests/bench/sseload")
+            command = [load, *measure.options, *server.options(measure.mode)]
+            if server.warm and measure.mode == "idle":
+                subprocess.run([*command, "--subscribers", "4", "--seconds", "0.1"], stdout=subprocess.DEVNULL, timeout=60, check=False)
             done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     except servers.Unavailable as error:
         return {"error": str(error), "unavailable": True}
@@ -195,17 +204,26 @@ class Figures:
         return statistics.median(ratios) if ratios else None
 
 
-def table(cells, names, base):
-    """The rows as dictionaries: medians by server, and ratios of `base` to the others."""
+def pairs_of(args, names):
+    """What is divided by what: pairs of names. The relay by each other server, or by what it is to be held against."""
+    if args.tls:
+        pairs = [("relay-tls", "floor-tls"), ("relay-tls", "nchan-tls"), ("relay-h2", "floor-tls"), ("relay-h2", "nchan-h2"),
+                 ("relay-h2", "relay-h2c")]
+        return [pair for pair in pairs if set(pair) <= set(names)]
+    base = "relay" if "relay" in names else names[-1] if names else ""
+    return [(base, n) for n in names if n not in (base, "relay-post")]
+
+
+def table(cells, names, pairs):
+    """The rows as dictionaries: medians by server, and the ratios of the pairs."""
     figures = Figures(cells)
-    others = [n for n in names if n != base and not n.startswith(base)]
     headline = None  # of a section that has no row yet
     for title, measure, figure, form in rows():
         if measure is None:
             headline = title
             continue
         values = {n: figures.median(n, measure, figure) for n in names}
-        ratios = {n: figures.ratio(base, n, measure, figure) for n in others}
+        ratios = {f"{a}/{b}": figures.ratio(a, b, measure, figure) for a, b in pairs}
         if any(v is not None for v in values.values()):
             if headline:
                 yield {"title": headline}
@@ -213,10 +231,10 @@ def table(cells, names, base):
             yield {"title": title, "measure": measure, "values": values, "ratios": ratios, "format": form}
 
 
-def show(lines, names, base):
-    """Print the table; columns of servers, then base to each other one."""
-    others = [n for n in names if n != base and not n.startswith(base)]
-    heads = names + ([f"{base}/{n}" for n in others] if base in names else [])
+def show(lines, names, pairs):
+    """Print the table; columns of servers, then ratios."""
+    ratios = [f"{a}/{b}" for a, b in pairs]
+    heads = names + ratios
     widths = [max(9, len(h)) for h in heads]
     print(" " * 42 + "".join(f"  {h:>{w}}" for h, w in zip(heads, widths)))
     for line in lines:
@@ -224,31 +242,36 @@ def show(lines, names, base):
             print(line["title"])
             continue
         texts = ["-" if line["values"][n] is None else line["format"].format(line["values"][n]) for n in names]
-        if base in names:
-            texts += ["-" if line["ratios"][n] is None else f"{line['ratios'][n]:.2f}" for n in others]
+        texts += ["-" if line["ratios"][r] is None else f"{line['ratios'][r]:.2f}" for r in ratios]
         print(f"{line['title']:<42}" + "".join(f"  {t:>{w}}" for t, w in zip(texts, widths)))
 
 
 def parse_arguments():
-    known = {s.name: s for s in servers.SERVERS}
+    known = {s.name: s for s in (*servers.PLAIN, servers.RelayBefore, *servers.TLS)}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build", help="where the programs were built (build)")
     parser.add_argument("--quick", action="store_true", help="one repetition of two seconds each")
     parser.add_argument("--repeat", type=int, help="repetitions of the whole set (3)")
     parser.add_argument("--seconds", type=float, help="measured time of a load (4)")
     parser.add_argument("--size", type=int, default=100, help="bytes of an event's data (100)")
-    parser.add_argument("--servers", default=",".join(known), help="of " + ",".join(known))
+    parser.add_argument("--tls", action="store_true", help="measure TLS and HTTP/2: `make bench-tls` is this")
+    parser.add_argument("--servers", help="of " + ",".join(known))
+    parser.add_argument("--before", metavar="PATH", help="another sse-relay to be held against, such as one of an earlier commit")
     parser.add_argument("--measures", type=lambda t: set(t.split(",")), help="only these, such as idle,load-1000")
     parser.add_argument("--output", help="where the JSON goes (bench.json in the build directory)")
     args = parser.parse_args()
     args.repeat = args.repeat or (1 if args.quick else 3)
     args.seconds = args.seconds or (2 if args.quick else 4)
-    unknown = [n for n in args.servers.split(",") if n not in known]
+    chosen = args.servers.split(",") if args.servers else [s.name for s in (servers.TLS if args.tls else servers.PLAIN)]
+    if args.before:
+        servers.RelayBefore.program = str(pathlib.Path(args.before).resolve())
+        chosen.append("relay-before")
+    unknown = [n for n in chosen if n not in known]
     if unknown:
         parser.error(f"unknown server {unknown[0]}; known are {', '.join(known)}")
-    args.servers = [known[n] for n in args.servers.split(",")]
+    args.servers = [known[n] for n in dict.fromkeys(chosen)]
     args.build = str(ROOT / args.build)
-    args.output = pathlib.Path(args.output or pathlib.Path(args.build, "bench.json"))
+    args.output = pathlib.Path(args.output or pathlib.Path(args.build, "bench-tls.json" if args.tls else "bench.json"))
     return args
 
 
@@ -264,8 +287,8 @@ def main():
 
     skipped = {c["server"]: c["result"]["error"] for c in cells if c["result"].get("unavailable")}
     names = [s.name for s in args.servers if s.name not in skipped]
-    base = "relay" if "relay" in names else names[-1] if names else ""
-    lines = list(table(cells, names, base))
+    pairs = pairs_of(args, names)
+    lines = list(table(cells, names, pairs))
     args.output.write_text(json.dumps({**about, "cells": cells, "table": lines}, indent=1) + "\n")
 
     m = about["machine"]
@@ -273,7 +296,9 @@ def main():
           f" load average {m['load_average']:.2f} before, {m['load_average_after']:.2f} after")
     print("; ".join(f"{k}: {v}" for k, v in about["versions"].items()))
     print(f"{args.size}-byte events, one topic, one worker, medians of {args.repeat}, {args.seconds:g} s each")
-    show(lines, names, base)
+    for text in sorted({c["result"]["tls"] for c in cells if c["result"].get("tls")}):
+        print(f"TLS: {text}")
+    show(lines, names, pairs)
     for server, why in skipped.items():
         print(f"left out: {server}: {why}")
     problems = [(c["server"], c["measure"], c["result"].get("error") or ", ".join(faults_of(c["result"])))

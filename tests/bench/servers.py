@@ -16,8 +16,11 @@ import subprocess
 import tempfile
 import time
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 NGINX_MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/local/libexec/nginx")
 PR_SET_PDEATHSIG = 1
+STREAMS = 100  # of HTTP/2 on each connection: what browsers open, about
+H2 = ("--streams", str(STREAMS))
 
 
 class Unavailable(Exception):
@@ -97,6 +100,9 @@ class Server:
     load_options = ()
     saturate_options = ("--outstanding", "1")
     measures = ("load", "saturate", "idle", "connect")
+    # Of an idle measurement: connect a few first, so that what a process needs for the first ones is not counted.
+    warm = False
+    settle_seconds = 0  # after the start, before anybody connects
 
     def __init__(self, build):
         self.build = pathlib.Path(build).resolve()
@@ -115,6 +121,7 @@ class Server:
             self.port = free_port()
             command = self.command()
             self.processes["server"] = Process(self.directory, self.name, self.port, *command)
+            time.sleep(self.settle_seconds)
         except BaseException:
             self.__exit__()
             raise
@@ -149,11 +156,36 @@ def start_redis(directory, port):
                    "--client-output-buffer-limit", "pubsub 0 0 0")
 
 
+def certificate(directory):
+    """[certificate, key], made as `make run TLS=1` makes them."""
+    if shutil.which("openssl") is None:
+        raise Unavailable("openssl is not installed")
+    subprocess.run(["sh", str(ROOT / "deploy/compose/certificate.sh"), str(directory)], check=True, capture_output=True)
+    return [str(pathlib.Path(directory, "localhost.pem"))] * 2  # one file holds both
+
+
 class Floor(Server):
     name = "floor"
 
     def command(self):
         return [str(self.build / "tests/bench/floor"), f"127.0.0.1:{self.port}"]
+
+
+class FloorTls(Floor):
+    """SSL_write(3) in the place of send(2). Published to without TLS, as all servers are."""
+
+    name = "floor-tls"
+    load_options = ("--tls",)
+    measures = ("load", "idle", "connect")
+    warm = True
+
+    def command(self):
+        self.publish_port = free_port()
+        floor = str(self.build / "tests/bench/floor")
+        return [floor, f"127.0.0.1:{self.publish_port}", "--tls", f"127.0.0.1:{self.port}", *certificate(self.directory)]
+
+    def options(self, mode):
+        return [*super().options(mode), "--publish-at", f"127.0.0.1:{self.publish_port}"]
 
 
 NCHAN_CONFIG = """
@@ -177,7 +209,8 @@ http {{
   nchan_message_buffer_length 1000;
   {upstream}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port} backlog=4096{listen_options};
+    {more}
     location = /sub {{ nchan_subscriber eventsource; nchan_channel_id bench; {redis_pass} }}
     location = /pub {{ nchan_publisher http; nchan_channel_id bench; {redis_pass} }}
   }}
@@ -190,6 +223,11 @@ class Nchan(Server):
 
     name = "nchan"
     load_options = ("--subscribe", "/sub", "--publish-http", "/pub")
+    listen_options = ""
+
+    def more_config(self):
+        """Further lines of the server."""
+        return ""
 
     def command(self):
         nginx = program("nginx")
@@ -206,6 +244,7 @@ class Nchan(Server):
         config.write_text(NCHAN_CONFIG.format(
             module=module, descriptors=descriptors, connections=min(descriptors - 200, 100000),
             directory=self.directory, port=self.port, upstream=upstream, redis_pass=redis_pass,
+            listen_options=self.listen_options, more=self.more_config(),
             user="user root;" if os.geteuid() == 0 else ""))
         return [nginx, "-p", self.directory, "-c", str(config)]
 
@@ -217,6 +256,36 @@ class NchanRedis(Nchan):
     redis = True
 
 
+class NchanTls(NchanRedis):
+    """The same by TLS; published to without."""
+
+    name = "nchan-tls"
+    load_options = (*Nchan.load_options, "--tls")
+    listen_options = " ssl"
+    measures = ("load", "idle", "connect")
+    warm = True
+
+    def more_config(self):
+        cert, key = certificate(self.directory)
+        self.publish_port = free_port()
+        return (f"listen 127.0.0.1:{self.publish_port}; ssl_certificate {cert}; ssl_certificate_key {key};"
+                " ssl_protocols TLSv1.2 TLSv1.3;")  # nginx before 1.23.4 has to be told of the latter
+
+    def options(self, mode):
+        return [*super().options(mode), "--publish-at", f"127.0.0.1:{self.publish_port}"]
+
+
+class NchanH2(NchanTls):
+    """Nchan's EventSource over HTTP/2, STREAMS of them on each connection. Of those that come before Nchan has
+    its connection to Redis, some are never answered."""
+
+    name = "nchan-h2"
+    load_options = (*NchanTls.load_options, *H2)
+    listen_options = " ssl http2"
+    settle_seconds = 1
+    measures = ("load", "idle")
+
+
 class Relay(Server):
     """The relay, published to through Redis as any Redis client does it."""
 
@@ -225,13 +294,16 @@ class Relay(Server):
     load_options = ("--ready-event", "relay.live")
     saturate_options = ("--outstanding", "64")
     published_by_redis = True
+    scheme = ""
+    program = "sse-relay"  # below the build directory, or an absolute path
+    more_options = ("--allow-anonymous-publish",)
 
     def command(self):
-        relay = self.build / "sse-relay"
+        relay = self.build / self.program
         if not relay.exists():
             raise Unavailable(f"{relay} is not built")
-        return [str(relay), "--listen", f"127.0.0.1:{self.port}", "--redis",
-                f"redis://127.0.0.1:{self.redis_port}", "--workers", "1", "--allow-anonymous-publish"]
+        return [str(relay), "--listen", f"{self.scheme}127.0.0.1:{self.port}", "--redis",
+                f"redis://127.0.0.1:{self.redis_port}", "--workers", "1", *self.more_options]
 
     def options(self, mode):
         options = super().options(mode)
@@ -249,4 +321,39 @@ class RelayPost(Relay):
     measures = ("load", "saturate")
 
 
-SERVERS = (Floor, Nchan, NchanRedis, Relay, RelayPost)
+class RelayBefore(Relay):
+    """Another build of the relay, such as one of an earlier commit; --before says where it is."""
+
+    name = "relay-before"
+    more_options = ()
+
+
+class RelayTls(Relay):
+    name = "relay-tls"
+    scheme = "https://"
+    load_options = (*Relay.load_options, "--tls")
+    measures = ("load", "idle", "connect")
+    warm = True
+
+    def command(self):
+        cert, key = certificate(self.directory)
+        return [*super().command(), "--tls-cert", cert, "--tls-key", key]
+
+
+class RelayH2(RelayTls):
+    name = "relay-h2"
+    load_options = (*RelayTls.load_options, *H2)
+    measures = ("load", "idle")
+
+
+class RelayH2c(Relay):
+    """HTTP/2 in cleartext, as a balancer speaks it."""
+
+    name = "relay-h2c"
+    load_options = (*Relay.load_options, *H2)
+    measures = ("load", "idle")
+    warm = True
+
+
+PLAIN = (Floor, Nchan, NchanRedis, Relay, RelayPost)
+TLS = (FloorTls, NchanTls, NchanH2, RelayTls, RelayH2, RelayH2c)

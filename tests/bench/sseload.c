@@ -10,6 +10,7 @@
  * next The main thread publishes; receivers (receiver.h) are threads of their own. */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,9 @@ struct run {
     const char *ready_event;
     struct address target;
     struct publish_target publish;
-    unsigned subscribers, threads, in_flight;
+    unsigned subscribers, threads, in_flight, streams;
+    bool tls, resume;
+    bool publish_elsewhere; /* not to the target */
     double rate, seconds, warmup_seconds, grace_seconds;
     uint64_t outstanding, backlog;
     struct usage_groups usage;
@@ -179,7 +182,11 @@ static void start_receivers(struct run *r) {
             .request = r->request,
             .ready_event = r->ready_event,
             .payload_bytes = r->publish.payload_bytes,
+            .path = r->subscribe_path,
             .subscribers = (r->subscribers + r->threads - 1 - i) / r->threads,
+            .streams = r->streams,
+            .tls = r->tls,
+            .resume = r->resume,
             .in_flight = r->in_flight,
             .block = 10 + i,
             .churn = r->mode->churns,
@@ -276,6 +283,16 @@ static void print_usage_of_others(const struct run *r) {
     printf("}");
 }
 
+/* What was agreed on, so that nobody compares two ciphers, and sessions that were taken up again.
+ */
+static void print_tls(const struct run *r) {
+    uint64_t resumed = 0;
+    for (unsigned i = 0; r->tls && i < r->threads; i++)
+        resumed += r->receivers[i].tls.resumed;
+    print_number("resumed", resumed);
+    printf("\"tls\": \"%s\", ", r->tls ? r->receivers[0].tls.agreed : "");
+}
+
 static void report(const struct run *r) {
     static struct receiver_figures sum; /* large: a histogram */
     uint64_t lost = collect(r, &sum);
@@ -300,6 +317,7 @@ static void report(const struct run *r) {
     print_quantiles("publisher_late_us", &r->lateness);
     print_number("connections", r->churned);
     printf("\"connections_per_second\": %.0f, ", (double)r->churned / seconds);
+    print_tls(r);
     printf("\"generator_cores\": %.3f, ", (double)r->generator_ns / (double)r->window_ns);
     print_usage_of_others(r);
     printf("}\n");
@@ -309,10 +327,14 @@ static const char help[] =
     "usage: sseload load|saturate|idle|connect --target HOST:PORT [options]\n"
     "  --subscribe PATH      what subscribers GET (/sse?topic=bench)\n"
     "  --ready-event NAME    a subscriber is ready with this event (with its head)\n"
-    "  --publish-http PATH   publish by POST to the target (/sse?topic=bench)\n"
+    "  --tls                 subscribers speak TLS; publishers never do\n"
+    "  --resume              ... and take up the session before, where the server lets them\n"
+    "  --streams N           subscribers speak HTTP/2, N of them on each connection\n"
+    "  --publish-http PATH   publish by POST (/sse?topic=bench)\n"
+    "  --publish-at ADDR     where to POST (the target)\n"
     "  --publish-redis ADDR  publish by PUBLISH; HOST:PORT or unix:/path\n"
     "  --channel NAME        the channel of PUBLISH (sse:bench)\n"
-    "  --subscribers N       connections, in connect mode those at a time (100)\n"
+    "  --subscribers N       in connect mode those at a time (100)\n"
     "  --rate R              load: events a second (100)\n"
     "  --size BYTES          of each event's data (100)\n"
     "  --seconds S           measured part (5)\n"
@@ -345,8 +367,18 @@ static void set_option(struct run *r, const char *name, const char *value) {
         r->publish.redis = true;
         if (!address_parse(&r->publish.address, value))
             die(name, "want A.B.C.D:PORT or unix:/path");
+    } else if (strcmp(name, "publish-at") == 0) {
+        r->publish_elsewhere = true;
+        if (!address_parse(&r->publish.address, value))
+            die(name, "want A.B.C.D:PORT");
     } else if (strcmp(name, "channel") == 0)
         r->publish.name = value;
+    else if (strcmp(name, "tls") == 0)
+        r->tls = true;
+    else if (strcmp(name, "resume") == 0)
+        r->resume = true;
+    else if (strcmp(name, "streams") == 0)
+        r->streams = (unsigned)number(name, value, 1, 1000);
     else if (strcmp(name, "subscribers") == 0)
         r->subscribers = (unsigned)number(name, value, 1, 1e6);
     else if (strcmp(name, "rate") == 0)
@@ -374,14 +406,15 @@ static void set_option(struct run *r, const char *name, const char *value) {
 
 static void parse(struct run *r, int argc, char **argv) {
     static const char *const names[] = {
-        "target",  "subscribe",   "ready-event", "publish-http", "publish-redis",
-        "channel", "subscribers", "rate",        "size",         "seconds",
-        "warmup",  "grace",       "outstanding", "backlog",      "in-flight",
-        "threads", "pid"};
-    enum { NAMES = sizeof(names) / sizeof(names[0]) };
+        "target",      "subscribe", "ready-event", "publish-http", "publish-redis", "channel",
+        "subscribers", "rate",      "size",        "seconds",      "warmup",        "grace",
+        "outstanding", "backlog",   "in-flight",   "threads",      "pid",           "streams",
+        "publish-at",  "tls",       "resume"};
+    enum { NAMES = sizeof(names) / sizeof(names[0]), FLAGS = 2 /* the last ones take no value */ };
     struct option options[NAMES + 2] = {[NAMES] = {"help", no_argument, NULL, 'h'}};
     for (int i = 0; i < NAMES; i++)
-        options[i] = (struct option){names[i], required_argument, NULL, 0};
+        options[i] =
+            (struct option){names[i], i < NAMES - FLAGS ? required_argument : no_argument, NULL, 0};
     int index, c;
     while ((c = getopt_long(argc, argv, "", options, &index)) == 0)
         set_option(r, names[index], optarg);
@@ -396,6 +429,8 @@ static void parse(struct run *r, int argc, char **argv) {
     }
     if (r->mode == NULL || r->target.length == 0)
         die("want a mode and --target", "see --help");
+    if (r->mode->churns && r->streams > 1)
+        die("connect", "with --streams 1 only: each connection ends at its first head");
 }
 
 /* Raise the limit of descriptors as far as it goes, and refuse what would not fit. */
@@ -424,9 +459,10 @@ int main(int argc, char **argv) {
     parse(&r, argc, argv);
     if (r.publish.name == NULL)
         r.publish.name = r.publish.redis ? "sse:bench" : "/sse?topic=bench";
-    if (!r.publish.redis)
+    if (!r.publish.redis && !r.publish_elsewhere)
         r.publish.address = r.target;
     check_descriptors(&r);
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write(2) */
     run(&r);
     report(&r);
     for (unsigned i = 0; i < r.threads; i++)

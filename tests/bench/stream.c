@@ -15,6 +15,10 @@ void stream_init(struct stream *s) {
     *s = (struct stream){0};
 }
 
+void stream_init_body(struct stream *s, int status) {
+    *s = (struct stream){.phase = STREAM_BODY, .status = status};
+}
+
 void stream_fini(struct stream *s) {
     free(s->carry);
     s->carry = NULL;

@@ -34,7 +34,7 @@ enum stream_phase {
     STREAM_CHUNK_EXTENSION,
     STREAM_CHUNK_BODY,
     STREAM_CHUNK_END,
-    STREAM_BODY,  /* no chunks: everything until the end of the connection */
+    STREAM_BODY,  /* no chunks: everything until the end of the connection, or the stream */
     STREAM_ENDED, /* the last chunk was read */
     STREAM_BAD,   /* not HTTP, or not chunked as announced */
 };
@@ -52,6 +52,8 @@ struct stream {
 };
 
 void stream_init(struct stream *s);
+/* For a stream whose head another has read, such as one of HTTP/2: bytes are the body from here. */
+void stream_init_body(struct stream *s, int status);
 void stream_fini(struct stream *s);
 
 /* Take @length more bytes. Handlers are called from within; they must not call stream_fini().

@@ -12,12 +12,17 @@ import pathlib
 import re
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
+import servers
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ.get("BUILD", HERE.parent.parent / "build")).resolve()
@@ -27,6 +32,7 @@ EVENTS = 40  # published after the warm-up of as many
 RATE = 400  # events a second
 CLEAN = {"lost": 0, "duplicates": 0, "late": 0, "damaged": 0, "resets": 0, "refused": 0, "broken": 0,
          "publish_refused": 0, "unanswered": 0, "warmup_lost": 0}
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 def whole(data):
@@ -66,40 +72,92 @@ class Wire:
             connection.sendall(piece)
 
 
+class H2Stream:
+    """A stream that the wire writes to as to a socket: each piece is a DATA frame."""
+
+    def __init__(self, session, connection, number):
+        self.session, self.connection, self.number = session, connection, number
+
+    def flush(self):
+        self.connection.sendall(self.session.data_to_send())
+
+    def setsockopt(self, *_):
+        pass
+
+    def sendall(self, data):
+        left = memoryview(data)
+        while left:
+            size = min(len(left), self.session.max_outbound_frame_size)
+            self.session.send_data(self.number, left[:size].tobytes())
+            left = left[size:]
+        self.flush()
+
+    def shutdown(self, _):
+        self.session.end_stream(self.number)
+        self.flush()
+
+
+class H2Session:
+    """The server's side of a connection that began with HTTP/2's preface."""
+
+    def __init__(self, server, connection):
+        self.server, self.connection = server, connection
+        self.session = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.session.initiate_connection()
+
+    def take(self, data):
+        for event in self.session.receive_data(data):
+            if isinstance(event, h2.events.RequestReceived):
+                assert dict(event.headers)["accept"] == "text/event-stream"
+                self.session.send_headers(event.stream_id, [(":status", "200"), ("content-type", "text/event-stream")])
+                self.server.subscribe(H2Stream(self.session, self.connection, event.stream_id))
+        self.connection.sendall(self.session.data_to_send())
+
+
 class FaultyServer(threading.Thread):
-    """Serves until closed. `fault(number, event)` returns the events to send instead of that one."""
+    """Serves until closed. `fault(number, event)` returns the events to send instead of that one. With `tls`, a
+    context, there is a second port that speaks it; HTTP/2 is spoken to whoever begins it."""
 
     def __init__(self, wire=None, fault=None, answer=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-                 hang_up_at=None, stall=None):
+                 hang_up_at=None, stall=None, tls=None):
         super().__init__(daemon=True)
         self.wire = wire or Wire()
         self.fault = fault or (lambda number, event: [event])
         self.answer, self.hang_up_at, self.stall = answer, hang_up_at, stall
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
-        self.subscribers, self.inputs, self.number = [], {}, 0
+        self.tls, self.secure = tls, socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.tls_port = self.secure.getsockname()[1]
+        self.subscribers, self.inputs, self.number, self.sessions = [], {}, 0, {}
         self.stopping, self.wake = socket.socketpair()
 
     def run(self):
         while True:
-            readable = select.select([self.listener, self.stopping, *self.inputs], [], [])[0]
+            readable = select.select([self.listener, self.secure, self.stopping, *self.inputs], [], [])[0]
             if self.stopping in readable:
                 return
             for connection in readable:
                 if connection is self.listener:
                     self.inputs[self.listener.accept()[0]] = b""
+                elif connection is self.secure:
+                    with contextlib.suppress(ConnectionError, ssl.SSLError):  # at the end of a run, some are about to be made
+                        self.inputs[self.tls.wrap_socket(self.secure.accept()[0], server_side=True)] = b""
                 else:
                     self.serve(connection)
 
     def close(self):
         self.wake.send(b"x")
         self.join(10)
-        for connection in [self.listener, self.stopping, self.wake, *self.inputs]:
+        for connection in [self.listener, self.secure, self.stopping, self.wake, *self.inputs]:
             connection.close()
 
     def serve(self, connection):
         with contextlib.suppress(ConnectionError):
             data = connection.recv(65536)
+            if connection in self.sessions or data.startswith(PREFACE):
+                self.sessions.setdefault(connection, H2Session(self, connection)).take(data)
+                if data:
+                    return
             self.inputs[connection] += data
             if data:
                 while self.one_request(connection):
@@ -118,8 +176,7 @@ class FaultyServer(threading.Thread):
         if get:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(self.wire.head())
-            self.wire.write(connection, b": welcome\n\nevent: relay.live\ndata: {}\n\n")
-            self.subscribers.append(connection)
+            self.subscribe(connection)
             self.inputs[connection] = b""
             return False
         match = post or publish
@@ -130,6 +187,10 @@ class FaultyServer(threading.Thread):
         self.forward(data[match.end():end])
         connection.sendall(b":3\r\n" if publish else self.answer)
         return bool(self.inputs[connection])
+
+    def subscribe(self, subscriber):
+        self.wire.write(subscriber, b": welcome\n\nevent: relay.live\ndata: {}\n\n")
+        self.subscribers.append(subscriber)
 
     def forward(self, body):
         number = self.number
@@ -157,9 +218,12 @@ def load(mode="load", options=(), **faults):
     server = FaultyServer(**faults)
     server.start()
     try:
-        return sseload(mode, "--target", f"127.0.0.1:{server.port}", "--subscribers", SUBSCRIBERS,
-                       "--rate", RATE, "--seconds", EVENTS / RATE, "--warmup", EVENTS / RATE,
-                       "--grace", 0.5, *options)
+        at = f"127.0.0.1:{server.port}"
+        target = ("--target", f"127.0.0.1:{server.tls_port}", "--tls", "--publish-at", at) if server.tls else ("--target", at)
+        result = sseload(mode, *target, "--subscribers", SUBSCRIBERS,
+                         "--rate", RATE, "--seconds", EVENTS / RATE, "--warmup", EVENTS / RATE,
+                         "--grace", 0.5, *options)
+        return result | {"sessions": len(server.sessions)}
     finally:
         server.close()
 
@@ -167,6 +231,19 @@ def load(mode="load", options=(), **faults):
 def expect(result, deliveries=EVENTS * SUBSCRIBERS, **differences):
     assert {key: result[key] for key in CLEAN} == {**CLEAN, **differences}
     assert result["deliveries"] == deliveries
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    """A server's context, with a certificate as the benchmark's servers have it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*servers.certificate(tmp_path_factory.mktemp("tls")))
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
+
+
+# How the three subscribers reach the server, by the number of connections that speak HTTP/2.
+WAYS = {1: ("--streams", 3), 2: ("--streams", 2), 3: ("--streams", 1), 0: ()}
 
 
 WIRES = {
@@ -187,6 +264,44 @@ def test_clean_whatever_the_bytes_look_like(wire):
     result = load(wire=wire)
     assert result["events"] == EVENTS
     expect(result)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=lambda way: f"h2-{way[1]}" if way else "h1")
+@pytest.mark.parametrize("secure", [True, False], ids=["tls", "plain"])
+@pytest.mark.parametrize("wire", [Wire(), WIRES["uneven, sent alone"], WIRES["noise between"]], ids=["whole", "uneven", "noise"])
+def test_clean_whatever_carries_it(tls, way, secure, wire):
+    result = load(options=(*way, "--ready-event", "relay.live"), wire=wire, tls=tls if secure else None)
+    expect(result)
+    assert WAYS[result["sessions"]] == way
+    assert result["tls"].split(" ")[-1] == ("" if not secure else "h2" if way else "http/1.1")
+
+
+@pytest.mark.parametrize("secure", [True, False], ids=["tls", "plain"])
+@pytest.mark.parametrize("way", WAYS.values(), ids=lambda way: f"h2-{way[1]}" if way else "h1")
+def test_faults_are_counted_whatever_carries_them(tls, way, secure):
+    lost, twice = EVENTS + 3, EVENTS + 7
+    result = load(options=way, fault=lambda n, event: [] if n == lost else [event] * (1 + (n == twice)), tls=tls if secure else None)
+    expect(result, deliveries=(EVENTS - 1) * SUBSCRIBERS, lost=SUBSCRIBERS, duplicates=SUBSCRIBERS)
+
+
+@pytest.mark.parametrize("secure", [True, False], ids=["tls", "plain"])
+@pytest.mark.parametrize("way", WAYS.values(), ids=lambda way: f"h2-{way[1]}" if way else "h1")
+def test_a_stream_that_ends_is_counted(tls, way, secure):
+    result = load(options=way, hang_up_at=EVENTS + 9, tls=tls if secure else None)
+    expect(result, deliveries=EVENTS * SUBSCRIBERS - (EVENTS - 10), lost=EVENTS - 10, broken=1)
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["full", "resumed"])
+def test_handshakes(tls, resume):
+    server = FaultyServer(tls=tls)
+    server.start()
+    try:
+        result = sseload("connect", "--target", f"127.0.0.1:{server.tls_port}", "--tls", "--subscribers", 2, "--seconds", 0.3,
+                         "--warmup", 0.2, *resume)
+    finally:
+        server.close()
+    assert result["connections"] > 2 and result["refused"] == result["broken"] == 0
+    assert result["resumed"] >= result["connections"] if resume else result["resumed"] == 0
 
 
 def test_ready_event_is_awaited():
@@ -309,24 +424,30 @@ def test_no_server_is_an_error_and_not_a_figure():
 @pytest.mark.parametrize("options", [
     (), ("load",), ("nonsense", "--target", "127.0.0.1:1"), ("load", "--target", "nowhere"),
     ("load", "--target", "127.0.0.1:1", "--size", "39"), ("load", "--target", "127.0.0.1:1", "--unknown", "1"),
-    ("load", "--target", "127.0.0.1:1", "--pid", "server:0"),
+    ("load", "--target", "127.0.0.1:1", "--pid", "server:0"), ("load", "--target", "127.0.0.1:1", "--streams", "0"),
+    ("load", "--target", "127.0.0.1:1", "--publish-at", "nowhere"), ("connect", "--target", "127.0.0.1:1", "--streams", "2"),
 ])
 def test_bad_options_are_refused(options):
     assert sseload(*options, check=False).returncode != 0
 
 
-@pytest.fixture
-def floor():
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        address = f"127.0.0.1:{unused.getsockname()[1]}"
-    process = subprocess.Popen([str(BUILD / "tests/bench/floor"), address])
+@pytest.fixture(params=["plain", "tls"])
+def floor(request, tmp_path):
+    """Options that reach a floor; by TLS, it has a port for that beside the one that is published to."""
+    address = f"127.0.0.1:{servers.free_port()}"
+    secure, options = [], ("--target", address)
+    if request.param == "tls":
+        target = f"127.0.0.1:{servers.free_port()}"
+        secure = ["--tls", target, *servers.certificate(tmp_path)]
+        options = ("--target", target, "--tls", "--publish-at", address)
+    process = subprocess.Popen([str(BUILD / "tests/bench/floor"), address, *secure])
     try:
         for _ in range(500):
             with contextlib.suppress(ConnectionRefusedError):
                 socket.create_connection(address.split(":")).close()
                 break
             time.sleep(0.02)
-        yield ("--target", address, "--pid", f"server:{process.pid}", "--seconds", "0.3", "--warmup", "0.1")
+        yield (*options, "--pid", f"server:{process.pid}", "--seconds", "0.3", "--warmup", "0.1")
     finally:
         process.terminate()
         process.wait(10)
