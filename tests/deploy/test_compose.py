@@ -28,6 +28,7 @@ from http_raw import fetch
 from readers import SocketReader, target_of
 from resp import RedisClient
 from sse import Stream
+from tls_raw import Certificate, TlsConn, context
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,43 @@ def test_one_service_builds_an_image():
     for name, service in services.items():
         if service["image"] in built and "build" not in service:
             assert service["pull_policy"] == "never", f"{name} would ask a registry for an image that is built here"
+
+
+def composed(text):
+    """A value of a Compose file, with the defaults of its variables."""
+    return re.sub(r"\$\{\w+(?::-([^}]*)|:\?[^}]*)\}", lambda m: m[1] or "", str(text))
+
+
+def test_the_override_for_tls(tmp_path, redis):
+    """A relay with the environment that tls.yml and docker-compose.yml give it together, and with its secrets: it serves by TLS, and
+    what others reach publishes nothing. The services that it leaves out are there, and nobody else takes their ports."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is missing: `make deps-test` installs it")
+    base, over = (yaml.safe_load((ROOT / file).read_text()) for file in ("docker-compose.yml", "deploy/compose/tls.yml"))
+    assert over["services"].keys() <= base["services"].keys()
+    assert [name for name in over["services"] if "profiles" in over["services"][name]] == ["balancer", "certificate"]
+    assert "balancer" not in (base["services"]["relay"].get("depends_on") or {})
+    relay = over["services"]["relay"]
+    assert set(relay["secrets"]) == over["secrets"].keys() and all(set(secret) == {"file"} for secret in over["secrets"].values())
+    assert set(relay["networks"]) <= base["networks"].keys() and relay["deploy"]["replicas"] == 1
+    ((address, _, inside),) = (composed(port).split(":") for port in relay["ports"])
+    assert address == "127.0.0.1"
+
+    own = Certificate(tmp_path, "own", "localhost")
+    files = {"/run/secrets/tls.crt": str(own.cert), "/run/secrets/tls.key": str(own.key), "redis://redis": redis.url}
+    env = {name: composed(value) for name, value in (base["services"]["relay"]["environment"] | relay["environment"]).items()}
+    assert set(files) <= set(env.values()) and f"https://:{inside}" in env["SSE_RELAY_LISTEN"].split(",")
+    env = {name: files.get(value, value) for name, value in env.items()}
+    env |= {"SSE_RELAY_LISTEN": re.sub(r":\d+", "127.0.0.1:0", env["SSE_RELAY_LISTEN"]), "SSE_RELAY_DRAIN_GRACE": "0s", "SSE_RELAY_DRAIN": "0s"}
+    node = harness.Relay(tmp_path, "relay", None, listen=None, env=env)
+    try:
+        node.wait_listening(2)
+        secure, plain = node.addresses
+        with TlsConn(secure, context(own), "localhost") as conn:
+            conn.request("POST", "/sse?topic=a", body=b"x")
+            assert conn.read_answer("POST").status in (401, 403)
+        assert fetch(plain, "GET", "/healthz").status == 200
+    finally:
+        node.finish()
 
 
 def stop_timeout_needed(said):

@@ -304,6 +304,35 @@ def test_instances(machine):
     assert machine.show("sse-relay@8081", "Result") == "success" and machine.show("sse-relay@8082", "ExecMainStatus") == "0"
 
 
+def test_secrets_come_as_credentials(machine):
+    """The lines of the README: a relay has its token's secret and the key of its certificate, out of files that only root may read, and
+    they are in no variable and no argument. The last test here: the relay speaks TLS from now on."""
+    blocks = re.findall(r"^```ini\n(.*?)^```$", (UNITS / "README.md").read_text(), re.M | re.S)
+    assert len(blocks) == 2
+    dropin = "/etc/systemd/system/sse-relay.service.d"
+    machine.run("sh", "-c", f"umask 077; cd /etc/sse-relay; openssl rand -hex 32 >token-secret; mkdir {dropin}; openssl req -x509 -nodes "
+                "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost "
+                "-keyout privkey.pem -out fullchain.pem; sed -i 's,^SSE_RELAY_LISTEN=.*,SSE_RELAY_LISTEN=https://:8443,' relay.env")
+    for number, block in enumerate(blocks):
+        machine.run("sh", "-c", f"cat >{dropin}/{number}.conf <<'END'\n{block}END")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "sse-relay")
+    wait_until(lambda: machine.run(*READY, check=False) == "ready", "readiness")
+
+    asked = ("curl", "-sS", "--cacert", "/etc/sse-relay/fullchain.pem", "-o", "/dev/null", "-w", "%{http_version} %{http_code}",
+             "-d", "x", "https://localhost:8443/sse?topic=unit")
+    assert machine.run(*asked) == "2 401"
+    token = machine.run("sse-publish", "token", "--secret-file", "/etc/sse-relay/token-secret", "--publish", "unit")
+    assert machine.run(*asked, "-H", f"Authorization: Bearer {token}") == "2 200"
+
+    pid = machine.show("sse-relay", "MainPID")
+    everywhere = machine.run("cat", f"/proc/{pid}/environ", f"/proc/{pid}/cmdline") + machine.run("systemctl", "show", "sse-relay")
+    everywhere += machine.run("systemctl", "cat", "sse-relay") + machine.journal("sse-relay")
+    assert "token-secret" in everywhere
+    for secret in machine.run("cat", "/etc/sse-relay/token-secret", "/etc/sse-relay/privkey.pem").splitlines():
+        assert secret.startswith("-----") or secret not in everywhere
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "deploy/sysctl").glob("*.conf")), ids=lambda file: file.name)
 def test_sysctl(file):
     """Each setting, those behind a `#` as well, is one that this kernel knows, with as many values as it takes."""
