@@ -68,7 +68,7 @@ OWN_LIBS     :=
 # Everything but the mains is one archive each, so that the tests link what the programs link.
 RELAY_SRC   := $(filter-out relay/main.c,$(wildcard relay/*.c relay/*/*.c))
 PUBLISH_SRC := $(filter-out publisher-cli/main.c,$(wildcard publisher-cli/*.c publisher-cli/*/*.c))
-ASSETS      := $(filter-out %.md,$(wildcard relay/admin/console/*)) relay/wire/publish.lua relay/wire/delete.lua
+ASSETS      := $(filter-out %.md,$(wildcard relay/admin/console/*)) relay/wire/publish.lua relay/wire/delete.lua relay/wire/kick.lua
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # What is installed beneath share/. The programs write it themselves, from their tables of options.
@@ -76,7 +76,7 @@ SHARE := man/man8/sse-relay.8 man/man1/sse-publish.1 $(foreach program,sse-relay
 	bash-completion/completions/$(program) zsh/site-functions/_$(program) fish/vendor_completions.d/$(program).fish)
 
 # For publishers in other languages: the scripts that they send to Redis, and the page that says how.
-SHARE += sse-relay/publish.lua sse-relay/delete.lua doc/sse-relay/contract.md
+SHARE += sse-relay/publish.lua sse-relay/delete.lua sse-relay/kick.lua doc/sse-relay/contract.md
 
 .PHONY: all
 all: $(BUILD)/sse-relay $(BUILD)/sse-publish $(SHARE:%=$(BUILD)/share/%) ## build both programs, their manuals and completions (the default)

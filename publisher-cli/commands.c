@@ -4,6 +4,7 @@
 
 #include "publisher-cli/inspect/doctor.h"
 #include "publisher-cli/inspect/history.h"
+#include "publisher-cli/inspect/kick.h"
 #include "publisher-cli/inspect/remove.h"
 #include "publisher-cli/inspect/subscribers.h"
 #include "publisher-cli/inspect/topics.h"
@@ -45,7 +46,7 @@ static const struct command_row rows[] = {
                   {"sse-publish --key order-42 orders paid", "once, however often it is sent"},
                   {"sse-publish --ndjson --rate 5k/s events.ndjson", "a file, at a pace"},
                   {"sse-publish -- clock tick", "a topic with the name of a command"}},
-     .examples_common = 3,
+     .examples_common = 2,
      .words = WORDS_PUBLISH,
      .history = PUBLISH_HISTORY_DEFAULT,
      .run = run_publish},
@@ -176,6 +177,28 @@ static const struct command_row rows[] = {
      .words_min = 1,
      .words_max = SIZE_MAX,
      .run = remove_run},
+    {.command = COMMAND_KICK,
+     .name = "kick",
+     .synopses = {"--subject TEXT [--for TIME]", "--token JTI [--for TIME]",
+                  "--topic TOPIC [--for TIME]", "--list"},
+     .summary = "end streams on all relays, and bar whose they were",
+     .prose =
+         "Ends, at once and on every relay, the streams whose token has this subject or this name, "
+         "or that have this topic. Prints how many those were, and how many relays answered. "
+         "Without `--for` clients come back as after any end, and relays that were not connected "
+         "to Redis at that moment end nothing.\n\n"
+         "With `--for` they may not come back before that: a stream is refused with 403, and so is "
+         "a publish with such a token; a topic can be read by nobody, and be published to. "
+         "This is kept in Redis, at most 10,000 at a time. A relay that was not connected, or "
+         "that starts later, learns of it from there.\n\n"
+         "A relay that does not answer within 5 s (or `--timeout`) is not waited for: it is said "
+         "how many those are, and the exit code is 1; so it is where no relay got it and nothing "
+         "is kept.",
+     .examples = {{"sse-publish kick --subject alice --for 15m", "all her streams, for 15 minutes"},
+                  {"sse-publish kick --topic orders.42", "its readers, who may come back"},
+                  {"sse-publish kick --list", "who may not come back now"}},
+     .words = WORDS_NONE,
+     .run = kick_run},
     {.command = COMMAND_TOKEN,
      .name = "token",
      .synopses = {"--secret-file FILE --subscribe PATTERN...", "--show"},
@@ -222,8 +245,8 @@ static const struct exit_row exits[] = {
     {"1", "Redis was reached and refused (a password, a right, no memory, a key that was used for "
           "something else), or took no events for all of `--timeout`; too few replicas have the "
           "event; some lines were not published; standard output cannot be written, while what "
-          "was sent is published; a relay refused; a check of `doctor` failed, or `history` "
-          "found an entry that is not an event."},
+          "was sent is published; a relay refused, or did not answer `subscribers` or `kick`; a "
+          "check of `doctor` failed, or `history` found an entry that is not an event."},
     {"2", "Wrong arguments, or data that cannot be an event: none, not UTF-8, or more than 1 MiB."},
     {"3", "Redis or the relay cannot be reached, or was lost and did not come back in time."},
     {"128+n", "Signal n came before the end, such as 130 for Ctrl-C; or 141 when nobody reads the "

@@ -70,6 +70,7 @@ struct app {
     uv_loop_t loop;
     struct signals signals;
     struct token_keys token_keys;
+    struct bars *bars;
     struct tls_files tls_files;
     uv_timer_t timer; /* the phases of the end */
     uv_timer_t admin_tick;
@@ -256,6 +257,7 @@ static struct http_options http_options(struct app *app, unsigned worker) {
                                  .max_topics = config->max_topics,
                                  .max_streams = config->max_streams,
                                  .allow_publish = config->allow_anonymous_publish,
+                                 .bars = app->bars,
                                  .auth = app->token_keys.auth,
                                  .token_cookie = config->token_cookie,
                                  .header_timeout_ms = config->header_timeout_ms,
@@ -305,7 +307,8 @@ static void start_bus(struct app *app) {
                                             .ring_node_bytes = config->ring_node,
                                             .inboxes = app->inboxes,
                                             .workers = app->workers_len,
-                                            .allow_eviction = config->allow_eviction};
+                                            .allow_eviction = config->allow_eviction,
+                                            .bars = app->bars};
     app->bus = bus_start(&app->bus_options, &app->bus_metrics);
 }
 
@@ -617,6 +620,7 @@ int app_run(const struct config *config, const struct config_sources *sources) {
     app->started_ms = clock_wall_ms();
     app->sources = sources;
     app->workers_len = config->workers > 0 ? config->workers : cores();
+    app->bars = bars_new();
     app->exit_code = APP_EXIT_FAILED;
     signals_ignore();
     notify_init();
@@ -635,6 +639,7 @@ int app_run(const struct config *config, const struct config_sources *sources) {
         redis_url_fini(&app->redis_url);
     }
     ip_networks_fini(&app->trusted_proxies);
+    bars_free(app->bars);
     token_keys_fini(&app->token_keys);
     tls_files_fini(&app->tls_files);
     close_listeners(app);

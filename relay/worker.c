@@ -75,6 +75,8 @@ static void take_inbox(struct worker *w) {
             server_published(w->server, (struct bus_publish *)m);
         else if (m->kind == BUS_COUNT && !w->is_over)
             hub_count(w->hub, (struct bus_count *)m);
+        else if (m->kind == BUS_KICK)
+            hub_kick(w->hub, (struct bus_kick *)m);
         else
             hub_receive(w->hub, m);
     }

@@ -39,6 +39,7 @@ static const struct right table[] = {
     {"hkeys", PURPOSE_RELAY, {"HKEYS", "$clock"}},
     {"hdel", PURPOSE_RELAY, {"HDEL", "$once", "x"}},
     {"xrange", PURPOSE_RELAY, {"XRANGE", "$log", "-", "+"}},
+    {"zrange", PURPOSE_RELAY, {"ZRANGE", "$clock", "x", "x"}},
     {"subscribe", PURPOSE_RELAY, {"SUBSCRIBE", "$channel"}},
     {"unsubscribe", PURPOSE_RELAY, {"UNSUBSCRIBE", "$channel"}},
 };

@@ -439,9 +439,31 @@ static int check_token(struct reader *r) {
     return RELAY_OK;
 }
 
+/* Of kick: whom, once. */
+static int check_kick(struct reader *r) {
+    const struct options *o = &r->o;
+    size_t count = o->topics_count;
+    count += o->subject != NULL;
+    count += o->token_id != NULL;
+    if (o->is_list && (count > 0 || o->is_lift || o->bar_ms > 0))
+        return refuse(r, "--list prints all who may not come back: nothing else goes with it");
+    if (o->is_lift && o->bar_ms > 0)
+        return refuse(r,
+                      "--lift and --for do not go together: one ends a bar, the other begins it");
+    if (count == 0 && !o->is_list)
+        return refuse(r, "there is nobody to be kicked: --subject TEXT, --token JTI or --topic "
+                         "TOPIC says whom");
+    if (count > 1)
+        return refuse(r, "--subject, --token and --topic do not go together, and each goes once: a "
+                         "kick is of one of them");
+    return RELAY_OK;
+}
+
 static int check_together(struct reader *r) {
     struct options *o = &r->o;
-    int status = o->command == COMMAND_TOKEN ? check_token(r) : check_kept(r);
+    int status = o->command == COMMAND_TOKEN  ? check_token(r)
+                 : o->command == COMMAND_KICK ? check_kick(r)
+                                              : check_kept(r);
     if (status == RELAY_OK && o->command == COMMAND_PUBLISH)
         status = check_many(r);
     const char *wrong = o->data != NULL ? data_check(o->data, strlen(o->data)) : NULL;
@@ -460,7 +482,8 @@ static int check_together(struct reader *r) {
 static void settle_json(struct options *o) {
     bool is_reader = o->command == COMMAND_TAIL || o->command == COMMAND_HISTORY ||
                      o->command == COMMAND_TOPICS || o->command == COMMAND_SUBSCRIBERS ||
-                     o->command == COMMAND_RM || o->command == COMMAND_DOCTOR;
+                     o->command == COMMAND_RM || o->command == COMMAND_KICK ||
+                     o->command == COMMAND_DOCTOR;
     if (is_reader && (o->is_json || o->output == OUTPUT_JSON)) {
         o->is_json = true;
         o->output = OUTPUT_JSON;

@@ -25,6 +25,7 @@ enum command {
     COMMAND_REPLAY,      /* a recorded stream with its timing */
     COMMAND_SUBSCRIBERS, /* ask the relays how many a topic has */
     COMMAND_RM,          /* delete topics' logs */
+    COMMAND_KICK,        /* end streams, and bar whose they were */
     COMMAND_TOKEN,       /* make one, or look at one */
     COMMAND_DOCTOR,      /* look at Redis */
     COMMAND_HELP,
@@ -105,6 +106,11 @@ struct options {
     const char *claim;                       /* where the topics stand */
     struct texts may_subscribe, may_publish; /* patterns */
     uint64_t expires_ms;
+
+    /* Of kick, with subject or a topic. */
+    const char *token_id;
+    uint64_t bar_ms; /* 0: none */
+    bool is_lift, is_list;
 
     bool is_quiet; /* say nothing on standard output */
     enum output output;

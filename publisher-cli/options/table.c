@@ -7,6 +7,7 @@
 #include "relay/auth/pattern.h"
 #include "relay/base/quantity.h"
 #include "relay/options/suggest.h"
+#include "relay/wire/kick.h"
 #include "relay/wire/names.h"
 #include "relay/wire/publish_script.h"
 #include "relay/wire/topic.h"
@@ -26,10 +27,11 @@
 #define DOCTOR TAKEN_BY(COMMAND_DOCTOR)
 #define SUBSCRIBERS TAKEN_BY(COMMAND_SUBSCRIBERS)
 #define RM TAKEN_BY(COMMAND_RM)
+#define KICK TAKEN_BY(COMMAND_KICK)
 #define TOKEN TAKEN_BY(COMMAND_TOKEN)
 #define PUBLISHERS (PUBLISH | TICKS | REPLAY)
-#define READERS (TAIL | HISTORY | TOPICS | SUBSCRIBERS | RM | DOCTOR)
-#define ON_REDIS (PUBLISHERS | HISTORY | TOPICS | SUBSCRIBERS | RM | DOCTOR)
+#define READERS (TAIL | HISTORY | TOPICS | SUBSCRIBERS | RM | KICK | DOCTOR)
+#define ON_REDIS (PUBLISHERS | HISTORY | TOPICS | SUBSCRIBERS | RM | KICK | DOCTOR)
 #define ALL (PUBLISHERS | READERS | TOKEN | TAKEN_BY(COMMAND_HELP))
 
 #define FIELD(member)                                                                              \
@@ -94,13 +96,25 @@ static const char *check_filled(const char *text) {
     return text[0] == '\0' ? "is empty" : NULL;
 }
 
+static const char *check_subject(const char *text) {
+    return kick_name_check(KICK_SUBJECT, text, strlen(text));
+}
+
+static const char *check_token_id(const char *text) {
+    const char *dot = strchr(text, '.');
+    if (strncmp(text, "eyJ", 3) == 0 && dot != NULL && strchr(dot + 1, '.') != NULL)
+        return "is a whole token; its name is its claim `jti`, which `sse-publish token --show` "
+               "prints";
+    return kick_name_check(KICK_TOKEN, text, strlen(text));
+}
+
 static const struct option_row rows[] = {
     {.group = "Topic and event",
      .name = "topic",
      .letter = 't',
      .kind = OPTION_TOPIC,
      .value = "TOPIC",
-     .commands = PUBLISHERS | TAIL | SUBSCRIBERS | RM,
+     .commands = PUBLISHERS | TAIL | SUBSCRIBERS | RM | KICK,
      .help = "a topic; repeatable",
      .more = "Each topic gets an event with an id of its own, all of them in one step. A word that "
              "would be taken for a command is a topic here. A topic is 1 to 256 bytes of UTF-8 "
@@ -308,6 +322,35 @@ static const struct option_row rows[] = {
      .commands = TOKEN,
      .help = "what --show looks at; without it, standard input",
      .more = "Arguments show in the list of processes: it belongs into the environment."},
+
+    {.group = "Whom to kick",
+     .name = "subject",
+     TEXT(subject, "TEXT"),
+     .check = check_subject,
+     .commands = KICK,
+     .help = "streams whose token has this `sub`"},
+    {.name = "token",
+     TEXT(token_id, "JTI"),
+     .check = check_token_id,
+     .is_secret = true,
+     .commands = KICK,
+     .help = "streams whose token has this `jti`",
+     .more = "The name of a token, not the token: `sse-publish token --show` prints it. A token "
+             "without `jti` can be kicked by its subject alone."},
+    {.name = "for",
+     TIME(bar_ms, KICK_BAR_MIN_MS, KICK_BAR_MAX_MS, "1s to 365d"),
+     .commands = KICK,
+     .help = "and let them not back for so long",
+     .more = "Until then whoever comes back is refused with 403, and relays that start later know "
+             "it too: it is kept in Redis. Given again, the last one counts."},
+    {.name = "lift",
+     FLAG(is_lift),
+     .commands = KICK,
+     .help = "kick nobody: let them back before that"},
+    {.name = "list",
+     FLAG(is_list),
+     .commands = KICK,
+     .help = "kick nobody: print who may not come back, and until when"},
 
     {.group = "Where it begins",
      .name = "since",

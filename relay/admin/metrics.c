@@ -144,7 +144,7 @@ static void write_ends(const struct metrics_source *s, struct buf *out) {
     labelled(out, "streams_refused_total", "reason", "draining",
              sum(s, OF_HTTP, offsetof(struct http_metrics, refused_draining)));
     static const char *const denials[HTTP_DENIALS] = {"no_token", "invalid_token", "topic",
-                                                      "origin"};
+                                                      "origin", "barred"};
     head(out, "requests_denied_total", "counter",
          "Requests denied for what they may read or publish, by reason.");
     for (unsigned why = 0; why < HTTP_DENIALS; why++)
@@ -261,6 +261,8 @@ static void write_redis(const struct bus_metrics *b, struct buf *out) {
     labelled(out, "events_received_total", "kind", "durable", metric_get(&b->events_durable));
     labelled(out, "events_received_total", "kind", "malformed", metric_get(&b->events_malformed));
     labelled(out, "events_received_total", "kind", "foreign", metric_get(&b->events_foreign));
+    single(out, "bars", "gauge", "Subjects, tokens and topics that were kicked and are barred now.",
+           metric_get(&b->bars));
     single(out, "topic_gaps_total", "counter",
            "Gaps in durable topics that were filled from their logs.", metric_get(&b->gaps));
     single(out, "worker_queue_dropped_total", "counter",

@@ -127,7 +127,9 @@ static const char *read_subject(const json_t *claims, struct grant *out) {
     const json_t *sub = json_object_get(claims, "sub");
     if (sub != NULL && !json_is_string(sub))
         return "The claim sub of the token is not a text.";
+    const json_t *jti = json_object_get(claims, "jti");
     out->subject = (struct subject){json_string_value(sub), json_string_length(sub)};
+    out->id = (struct subject){json_string_value(jti), json_string_length(jti)};
     return NULL;
 }
 

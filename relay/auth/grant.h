@@ -24,6 +24,7 @@ struct grant_patterns {
 struct grant {
     void *claims; /* what the texts below point into */
     struct subject subject;
+    struct subject id; /* `jti`, the token's own name; data is NULL where it has none, or no text */
     struct grant_patterns patterns[AUTH_ACTIONS];
     uint64_t ends_ms; /* since 1970; 0: never */
 };

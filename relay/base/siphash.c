@@ -44,7 +44,7 @@ static uint64_t word_of(const unsigned char *p, size_t len) {
     return word;
 }
 
-unsigned siphash(const struct siphash_key *key, const void *bytes, size_t len) {
+uint64_t siphash64(const struct siphash_key *key, const void *bytes, size_t len) {
     const unsigned char *p = bytes;
     struct state s = {
         key->k0 ^ UINT64_C(0x736f6d6570736575), key->k1 ^ UINT64_C(0x646f72616e646f6d),
@@ -56,6 +56,10 @@ unsigned siphash(const struct siphash_key *key, const void *bytes, size_t len) {
     s.v2 ^= 0xff;
     for (int i = 0; i < 3; i++)
         mix(&s);
-    uint64_t hash = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+unsigned siphash(const struct siphash_key *key, const void *bytes, size_t len) {
+    uint64_t hash = siphash64(key, bytes, len);
     return (unsigned)(hash ^ hash >> 32);
 }

@@ -14,7 +14,8 @@ struct siphash_key {
 /* Random, from the operating system. */
 void siphash_key_init(struct siphash_key *key);
 
-/* 32 bits of the hash: what uthash takes. */
+/* The hash, and 32 bits of it: what uthash takes. */
+uint64_t siphash64(const struct siphash_key *key, const void *bytes, size_t len);
 unsigned siphash(const struct siphash_key *key, const void *bytes, size_t len);
 
 #endif

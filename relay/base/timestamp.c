@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 /* Take @digits decimal digits off @text. */
 static bool take_number(const char **text, int digits, int *out) {
@@ -107,4 +108,13 @@ const char *timestamp_parse(const char *text, uint64_t *ms) {
         return "is before 1970";
     *ms = (uint64_t)whole;
     return NULL;
+}
+
+void timestamp_put(struct buf *out, uint64_t ms) {
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm tm;
+    char text[40];
+    gmtime_r(&seconds, &tm);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    buf_puts(out, text);
 }

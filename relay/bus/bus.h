@@ -19,6 +19,7 @@
 #include "relay/redis/url.h"
 
 struct bus_thread; /* opaque */
+struct bars;
 
 struct bus_options {
     const struct redis_url *url; /* these three are borrowed until bus_stop() */
@@ -35,6 +36,7 @@ struct bus_options {
     struct queue **inboxes;                   /* one per worker; they live until after bus_stop() */
     unsigned workers;
     bool allow_eviction; /* keep on with a server that evicts keys */
+    struct bars *bars;   /* who may not come back yet; NULL: nobody can be kicked */
 };
 
 /* A sentence: what is wrong, and what to do. Static. */

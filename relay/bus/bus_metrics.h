@@ -44,6 +44,7 @@ struct bus_metrics {
     metric events_malformed;
     metric events_foreign; /* durable messages that are not of this domain's clock */
     metric events_dropped; /* not queued for a worker: its queue was full */
+    metric bars;           /* who may not come back yet */
     metric published;      /* answers to publishes */
     metric publish_failed;
     metric probe_us;       /* round trip of the last probe */

@@ -14,6 +14,7 @@
 #include "relay/bus/count.h"
 #include "relay/bus/deliver.h"
 #include "relay/bus/inbound.h"
+#include "relay/bus/kicks.h"
 #include "relay/bus/log_pages.h"
 #include "relay/bus/probe.h"
 #include "relay/bus/publisher.h"
@@ -30,6 +31,7 @@
 static void subscriber_up(struct bus_node *n) {
     probe_subscribe(n);
     count_subscribe(n->bus);
+    kicks_subscribe(n->bus);
     subscriptions_send(&n->bus->domain);
 }
 
@@ -132,6 +134,7 @@ struct bus *bus_core_new(const struct bus_options *options, struct bus_metrics *
     script_init(&bus->node);
     probe_init(&bus->node);
     count_init(bus);
+    kicks_init(bus);
     return bus;
 }
 
@@ -150,6 +153,7 @@ void bus_core_free(struct bus *bus) {
     domain_clock_fini(&bus->domain.clock);
     probe_fini(&bus->node);
     count_fini(bus);
+    kicks_fini(bus);
     free(bus);
 }
 
@@ -172,6 +176,9 @@ void bus_core_request(struct bus *bus, struct bus_request *r) {
     case BUS_COUNTED:
         count_answered(bus, (struct bus_count *)r);
         break;
+    case BUS_KICKED:
+        kicks_answered(bus, (struct bus_kick *)r);
+        break;
     case BUS_STOP:
         bus_core_stop(bus);
         free(r);
@@ -189,6 +196,7 @@ void bus_core_turn(struct bus *bus) {
     quarantine_turn(&bus->domain);
     replay_serve(bus);
     probe_turn(&bus->node);
+    kicks_turn(bus);
 }
 
 void bus_core_tick(struct bus *bus, uint64_t now_ms) {
@@ -201,6 +209,7 @@ void bus_core_tick(struct bus *bus, uint64_t now_ms) {
     node_tick(&bus->node, now_ms);
     script_tick(&bus->node, now_ms);
     server_info_tick(&bus->node, now_ms);
+    kicks_tick(bus, now_ms);
     if (probe_tick(&bus->node, now_ms))
         topic_sync_watch(&bus->domain);
 }

@@ -6,6 +6,7 @@
 #include "relay/base/wheel.h"
 #include "relay/bus/bus.h"
 #include "relay/bus/domain.h"
+#include "relay/bus/kicks.h"
 #include "relay/bus/node.h"
 
 /* Questions about subscribers: count.c. */
@@ -23,6 +24,7 @@ struct bus {
     struct wheel wheel;       /* topics' timers */
     bool stopping;
     struct bus_counting count;
+    struct bus_kicks kicks;
 
     struct waiting *waiting; /* replay.c: replays that wait for something, oldest first */
     bool replays_due;        /* anybody: something changed that they may have waited for */

@@ -8,6 +8,7 @@
 #include "relay/bus/core_state.h"
 #include "relay/bus/count.h"
 #include "relay/bus/deliver.h"
+#include "relay/bus/kicks.h"
 #include "relay/bus/probe.h"
 #include "relay/bus/subscriptions.h"
 #include "relay/bus/topic_sync.h"
@@ -72,6 +73,10 @@ static void message_on(struct bus *bus, const redisReply *channel, const redisRe
         count_asked(bus, payload->str, payload->len);
         return;
     }
+    if (kicks_is_channel(bus, channel->str, channel->len)) {
+        kicks_message(bus, payload->str, payload->len);
+        return;
+    }
     struct bus_topic *t = topics_find_channel(&bus->domain, channel->str, channel->len);
     if (t != NULL && t->subscription.state == SUBSCRIPTION_CONFIRMED)
         message(bus, t, payload); /* in its linger too: its ring stays true */
@@ -87,6 +92,8 @@ void inbound_push(struct bus *bus, const struct redisReply *reply) {
         message_on(bus, channel, reply->element[2]);
     else if (is(kind, "subscribe") && probe_is_channel(&bus->node, channel->str, channel->len))
         probe_subscribed(&bus->node);
+    else if (is(kind, "subscribe") && kicks_is_channel(bus, channel->str, channel->len))
+        kicks_subscribed(bus);
     else if (is(kind, "subscribe"))
         subscriptions_confirmed(&bus->domain, channel->str, channel->len);
 }

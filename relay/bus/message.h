@@ -17,6 +17,7 @@
 #include "relay/sse/frame.h"
 #include "relay/wire/count.h"
 #include "relay/wire/cursor.h"
+#include "relay/wire/kick.h"
 #include "relay/wire/publish_script.h"
 #include "relay/wire/reset.h"
 
@@ -27,7 +28,8 @@ enum bus_message_kind {
     BUS_GAP,   /* struct bus_gap: from here on nothing is certain on this topic; ask for a replay */
     BUS_REPLAYED,  /* struct bus_replayed: the answer to a BUS_REPLAY */
     BUS_PUBLISHED, /* struct bus_publish comes back with its status */
-    BUS_COUNT      /* struct bus_count: add this worker's subscribers, and send it back */
+    BUS_COUNT,     /* struct bus_count: add this worker's subscribers, and send it back */
+    BUS_KICK       /* struct bus_kick: end the streams that it means, and send it back */
 };
 
 struct bus_message {
@@ -112,6 +114,7 @@ enum bus_request_kind {
     BUS_REPLAY,  /* struct bus_replay; REPLAYED answers, unless a topic was given up meanwhile */
     BUS_PUBLISH, /* struct bus_publish; PUBLISHED answers */
     BUS_COUNTED, /* struct bus_count comes back */
+    BUS_KICKED,  /* struct bus_kick comes back */
     BUS_STOP     /* struct bus_request: end the bus; from the application, not from workers */
 };
 
@@ -196,6 +199,20 @@ struct bus_count {
     char answer_to[COUNT_ANSWER_TO_MAX_BYTES + 1];
     size_t topic_len;
     char topic[];
+};
+
+/* A kick, for one worker; freed by free(). */
+struct kick_tally;
+struct bus_kick {
+    union {
+        struct bus_message message; /* on the way to a worker */
+        struct bus_request request; /* on the way back */
+    } base;
+    struct kick_tally *tally; /* the bus's; the worker does not look at it */
+    uint64_t streams;         /* that the worker ended */
+    enum kick_by by;
+    size_t name_len;
+    char name[];
 };
 
 #endif

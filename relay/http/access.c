@@ -7,6 +7,7 @@
 #include "relay/auth/auth.h"
 #include "relay/base/clock.h"
 #include "relay/base/err.h"
+#include "relay/base/timestamp.h"
 #include "relay/http/authority.h"
 #include "relay/http/client_address.h"
 #include "relay/http/limits.h"
@@ -153,6 +154,38 @@ static void deny_topic(struct exchange *x, enum auth_action action, size_t posit
     buf_fini(&detail);
 }
 
+/* ---- bars ---- */
+
+/* By clock_mono_ms(); 0: it is not barred. */
+static uint64_t bar_end_ms(const struct exchange *x, enum kick_by by, struct span name) {
+    struct bars *bars = x->service->options.bars;
+    return bars != NULL ? bars_end_ms(bars, by, name.data, name.len, clock_mono_ms()) : 0;
+}
+
+/* @detail is begun; it gets until when. */
+static void deny_barred(struct exchange *x, struct buf *detail, uint64_t end_ms) {
+    uint64_t now_ms = clock_mono_ms(), left_ms = end_ms > now_ms ? end_ms - now_ms : 0;
+    buf_puts(detail, " before ");
+    timestamp_put(detail, clock_wall_ms() + left_ms + 999); /* a whole second behind it */
+    buf_puts(detail, ": an operator has kicked its streams (sse-publish kick). Come back then.");
+    metric_add(&x->service->metrics->denied[HTTP_DENIED_BARRED], 1);
+    respond_later(x, 403, left_ms / 1000 + 1, detail->data);
+}
+
+static bool is_barred(struct exchange *x, enum kick_by by, const struct subject *name,
+                      enum auth_action action) {
+    uint64_t end_ms = bar_end_ms(x, by, (struct span){name->data, name->len});
+    if (end_ms == 0)
+        return false;
+    struct buf detail = BUF_INIT;
+    buf_printf(&detail, "%s may not %s here",
+               by == KICK_TOKEN ? "This token" : "This token's subject",
+               action == AUTH_SUBSCRIBE ? "read" : "publish");
+    deny_barred(x, &detail, end_ms);
+    buf_fini(&detail);
+    return true;
+}
+
 /* ---- the decision ---- */
 
 static bool is_public(const struct auth *auth, enum auth_action action, struct span topic) {
@@ -202,7 +235,8 @@ static bool may_with(struct exchange *x, const struct found_token *found, enum a
     size_t denied = first_denied(auth, grant, action, topics);
     if (denied < topics->len)
         deny_topic(x, action, topics->positions[denied]);
-    return denied == topics->len;
+    return denied == topics->len && !is_barred(x, KICK_SUBJECT, &grant->subject, action) &&
+           !is_barred(x, KICK_TOKEN, &grant->id, action);
 }
 
 static bool may(struct exchange *x, enum auth_action action, const struct topic_list *topics,
@@ -239,9 +273,25 @@ int access_topics(struct exchange *x, struct topic_list *out, struct buf *why) {
     return rc;
 }
 
+/* A topic is barred for everybody who would read it, with whatever token. */
+static bool has_barred_topic(struct exchange *x, const struct topic_list *topics) {
+    for (size_t i = 0; i < topics->len; i++) {
+        uint64_t end_ms = bar_end_ms(x, KICK_TOPIC, topics->topics[i]);
+        if (end_ms == 0)
+            continue;
+        struct buf detail = BUF_INIT;
+        buf_printf(&detail, "Nobody may read topic %zu", topics->positions[i]);
+        deny_barred(x, &detail, end_ms);
+        buf_fini(&detail);
+        return true;
+    }
+    return false;
+}
+
 bool access_may_read(struct exchange *x, const struct topic_list *topics, struct grant *grant) {
     *grant = (struct grant){0};
-    return x->service->options.auth == NULL || may(x, AUTH_SUBSCRIBE, topics, grant);
+    return (x->service->options.auth == NULL || may(x, AUTH_SUBSCRIBE, topics, grant)) &&
+           !has_barred_topic(x, topics);
 }
 
 uint64_t access_expires_ms(const struct grant *grant) {

@@ -18,8 +18,9 @@
 int access_topics(struct exchange *x, struct topic_list *out, struct buf *why);
 
 /* Whether @x's request may read @topics: true without keys, and where all of them are public; a
- * token is then not looked at, and *@grant is all zero. Otherwise it was answered. End @grant with
- * grant_fini(), whatever is returned. */
+ * token is then not looked at, and *@grant is all zero. Who was kicked and is barred may not, nor
+ * may anybody read a topic that is. Otherwise it was answered. End @grant with grant_fini(),
+ * whatever is returned. */
 bool access_may_read(struct exchange *x, const struct topic_list *topics, struct grant *grant);
 
 /* When a stream that @grant allows has to end (clock_mono_ms(); 0: never). */

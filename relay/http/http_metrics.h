@@ -11,6 +11,7 @@ enum http_denial {
     HTTP_DENIED_INVALID,  /* 401: its token is wrong, expired, or of nobody we know */
     HTTP_DENIED_TOPIC,    /* 403: the token does not allow the topic */
     HTTP_DENIED_ORIGIN,   /* 403: a POST from a page of another origin, or by cookie from none */
+    HTTP_DENIED_BARRED,   /* 403: it was kicked, and may not come back yet */
     HTTP_DENIALS
 };
 

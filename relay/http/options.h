@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "relay/auth/auth.h"
+#include "relay/auth/bars.h"
 #include "relay/base/buf.h"
 #include "relay/base/ip_address.h"
 #include "relay/http/fields.h"
@@ -69,6 +70,7 @@ struct http_options {
     size_t max_topics;
     uint32_t max_streams;     /* of an HTTP/2 connection */
     bool allow_publish;       /* to everybody */
+    struct bars *bars;        /* of all servers; NULL: nobody is barred */
     struct auth *auth;        /* of all servers; NULL: no keys, so everybody may read */
     const char *token_cookie; /* NULL: cookies are not looked at */
     uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;

@@ -167,6 +167,12 @@ static bool rejected(struct exchange *x) {
     return false;
 }
 
+/* By whom it can be kicked. */
+static struct hub_identity identify(const struct hub *hub, const struct grant *grant) {
+    return hub_identify(hub, grant->subject.data, grant->subject.len, grant->id.data,
+                        grant->id.len);
+}
+
 static void open_stream(struct exchange *x, const struct answer *head,
                         const struct stream_query *q) {
     struct hub *hub = x->service->hub;
@@ -180,6 +186,7 @@ static void open_stream(struct exchange *x, const struct answer *head,
                                          .ping = q->ping,
                                          .start = q->start,
                                          .expires_ms = access_expires_ms(&q->grant),
+                                         .identity = identify(hub, &q->grant),
                                          .opening = frame_opening(hub_retry_ms(hub))};
     exchange_stream(x, head, &spec);
     free(names);

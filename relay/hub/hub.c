@@ -71,6 +71,7 @@ void hub_free(struct hub *hub) {
     assert(hub->topics == NULL && hub->dirty == NULL && replay_is_idle(hub));
     while (hub->inbox != NULL)
         message_free(inbox_pop(hub));
+    kicks_free(hub);
     bus_event_unref(hub->heartbeat);
     bus_event_unref(hub->ping);
     free(hub);
@@ -229,6 +230,7 @@ static size_t handle(struct hub *hub, struct bus_message *m) {
         break;
     case BUS_PUBLISHED:
     case BUS_COUNT:
+    case BUS_KICK:
         assert(false && "the worker answers these itself");
     }
     message_free(m);
@@ -258,6 +260,8 @@ static bool may_push(const struct hub *hub) {
 bool hub_turn(struct hub *hub) {
     owner_check(&hub->owner);
     size_t touched = 0;
+    if (hub->kicks != NULL)
+        kicks_carry_out(hub);
     while (hub->inbox != NULL && touched < TURN_PUSHES && may_push(hub))
         touched += 1 + handle(hub, inbox_pop(hub));
     flush(hub, TURN_FLUSHES);

@@ -52,6 +52,15 @@ struct hub_topic_name {
     size_t len;
 };
 
+/* Whom a stream is of, as its token says: hashes that this hub alone can make; 0: nobody. */
+struct hub_identity {
+    uint64_t subject, token;
+};
+
+/* @len 0: there is none. */
+struct hub_identity hub_identify(const struct hub *hub, const char *subject, size_t subject_len,
+                                 const char *token, size_t token_len);
+
 struct hub_subscription_spec {
     const struct hub_topic_name *topics; /* at least one, no two equal */
     size_t topics_len;
@@ -60,8 +69,9 @@ struct hub_subscription_spec {
     uint32_t max_event_bytes;   /* a longer block is replaced by relay.large; 0: none is too long */
     bool ping;                  /* heartbeats are `relay.ping` events */
     struct cursor_request start;
-    uint64_t expires_ms;   /* by the clock of hub_attach(): the stream ends then; 0: never */
-    struct frame *opening; /* the first bytes: taken over */
+    uint64_t expires_ms;          /* by the clock of hub_attach(): the stream ends then; 0: never */
+    struct hub_identity identity; /* by whom it can be kicked */
+    struct frame *opening;        /* the first bytes: taken over */
 };
 
 /* Register a subscriber. Its opening is queued and leaves at the next hub_turn(). Never NULL.
@@ -83,6 +93,10 @@ void hub_receive(struct hub *hub, struct bus_message *m);
 
 /* Add the subscribers of its topic to @c, and send it back to the bus. Takes it over. */
 void hub_count(struct hub *hub, struct bus_count *c);
+
+/* End the streams that @k means, at the next hub_turn(), before any message is handled; then it
+ * goes back to the bus. Takes it over. */
+void hub_kick(struct hub *hub, struct bus_kick *k);
 
 /* True while messages were received that hub_turn() has not handled: then take no more from the
  * queue, so that its bound holds. */

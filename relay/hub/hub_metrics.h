@@ -11,6 +11,7 @@ enum hub_end {
     HUB_END_MAX_AGE,       /* --max-age */
     HUB_END_DRAIN,         /* the node is going down */
     HUB_END_EXPIRED,       /* the token that allowed it has expired */
+    HUB_END_KICKED,        /* somebody ended it (sse-publish kick) */
     HUB_END_WRITE_TIMEOUT, /* the client did not read */
     HUB_END_INPUT,         /* the client sent too much behind its request */
     HUB_END_ERROR,         /* the socket failed */

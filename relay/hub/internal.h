@@ -1,5 +1,5 @@
 /* What the hub's files share; nobody else includes this. They know one another downwards only:
- * hub.c, subscriber_life.c, catch_up.c, subscriber.c, hub_topics.c. */
+ * hub.c, kicks.c, subscriber_life.c, catch_up.c, subscriber.c, hub_topics.c. */
 #ifndef RELAY_HUB_INTERNAL_H
 #define RELAY_HUB_INTERNAL_H
 
@@ -43,14 +43,21 @@ struct subscriber {
     uint8_t state;                /* enum subscriber_state */
     uint8_t end_why;              /* enum hub_end, once end_ms is set */
     bool ping;
-    bool written;   /* an event since the last heartbeat: then the next one is not needed */
-    bool announced; /* relay.live was sent */
-    bool deferred;  /* its step could not be answered in time: it takes the other lane */
-    bool blocked;   /* its last step was refused: Redis does not allow one of its topics */
+    bool written;      /* an event since the last heartbeat: then the next one is not needed */
+    bool announced;    /* relay.live was sent */
+    bool deferred;     /* its step could not be answered in time: it takes the other lane */
+    bool blocked;      /* its last step was refused: Redis does not allow one of its topics */
+    bool has_identity; /* behind the subscriptions */
     uint32_t max_event_bytes; /* 0: none is too long */
     uint32_t subscriptions_len;
     struct subscription subscriptions[];
 };
+
+/* Of one that has_identity. It stands behind the rest, so that nobody else pays for it. */
+static inline struct hub_identity *subscriber_identity(struct subscriber *s) {
+    return (struct hub_identity *)(void *)&s->subscriptions[s->subscriptions_len];
+}
+_Static_assert(sizeof(struct subscription) % _Alignof(struct hub_identity) == 0, "aligned");
 
 /* One step of a subscriber's replay: a request to the bus, or a place in the line for one. */
 struct replay {
@@ -104,6 +111,7 @@ struct hub {
     uint64_t now_us; /* refreshed often enough for the latency histogram */
     bool draining;
     uint64_t drain_end_ms;
+    struct queue_node *kicks; /* that came since the last turn */
 };
 
 /* hub_topics.c */
@@ -133,5 +141,10 @@ void subscriber_announce_resets(struct subscriber *s, const struct cursor *at);
 /* subscriber_life.c */
 void subscriber_deadline(struct subscriber *s, uint64_t now_ms);
 void subscriber_end_at(struct subscriber *s, uint64_t end_ms, enum hub_end why);
+void subscriber_end_now(struct subscriber *s, enum hub_end why);
+
+/* kicks.c */
+void kicks_carry_out(struct hub *hub);
+void kicks_free(struct hub *hub);
 
 #endif

@@ -41,6 +41,13 @@ static void finish(struct subscriber *s) {
     s->stream->ops->finish(s->stream, s->end_why);
 }
 
+/* Whatever is queued leaves first. It may be called in a walk over subscribers. */
+void subscriber_end_now(struct subscriber *s, enum hub_end why) {
+    s->end_why = (uint8_t)why;
+    wheel_clear(&s->deadline);
+    finish(s);
+}
+
 /* How long a stream goes between two looks at whether it needs a heartbeat. */
 static uint64_t look_ms(const struct subscriber *s) {
     return s->hub->options.heartbeat_ms / (s->ping ? 1 : 2);
@@ -73,7 +80,9 @@ struct subscriber *hub_attach(struct hub *hub, const struct hub_subscription_spe
                               struct stream *stream, uint64_t now_ms) {
     const struct hub_options *o = &hub->options;
     owner_check(&hub->owner);
-    struct subscriber *s = mem_zalloc(sizeof(*s) + spec->topics_len * sizeof(s->subscriptions[0]));
+    bool has_identity = spec->identity.subject != 0 || spec->identity.token != 0;
+    struct subscriber *s = mem_zalloc(sizeof(*s) + spec->topics_len * sizeof(s->subscriptions[0]) +
+                                      (has_identity ? sizeof(spec->identity) : 0));
     s->hub = hub;
     s->stream = stream;
     s->start = mem_zalloc(sizeof(*s->start));
@@ -87,6 +96,9 @@ struct subscriber *hub_attach(struct hub *hub, const struct hub_subscription_spe
     s->subscriptions_len = (uint32_t)spec->topics_len;
     for (uint32_t i = 0; i < s->subscriptions_len; i++)
         topic_join(hub, &spec->topics[i], s, i);
+    s->has_identity = has_identity;
+    if (has_identity)
+        *subscriber_identity(s) = spec->identity;
     metric_add(&hub->metrics->subscribers, 1);
     replay_want(s);
     s->heartbeat_due_ms = now_ms + 1 + rng_below(&hub->rng, look_ms(s)); /* a phase of its own */

@@ -15,7 +15,7 @@ static bool cut(const char *text, size_t len, size_t *word) {
     return space != NULL;
 }
 
-static bool is_word(const char *text, size_t len) {
+bool count_answer_to_is_good(const char *text, size_t len) {
     for (size_t i = 0; i < len; i++)
         if (!(text[i] == '-' || (text[i] >= '0' && text[i] <= '9') ||
               (text[i] >= 'a' && text[i] <= 'z')))
@@ -26,7 +26,7 @@ static bool is_word(const char *text, size_t len) {
 
 bool count_question_read(const char *text, size_t len, struct count_question *out) {
     size_t word;
-    if (!cut(text, len, &word) || !is_word(text, word) ||
+    if (!cut(text, len, &word) || !count_answer_to_is_good(text, word) ||
         topic_check(text + word + 1, len - word - 1) != NULL)
         return false;
     *out = (struct count_question){.topic = text + word + 1, .topic_len = len - word - 1};

@@ -31,6 +31,10 @@ struct count_answer {
     size_t topic_len;
 };
 
+/* Whether answers may go to @text: `answer-` and what is a to z, 0 to 9 and `-`, 40 bytes at most.
+ */
+bool count_answer_to_is_good(const char *text, size_t len);
+
 /* False where the text is none. */
 bool count_question_read(const char *text, size_t len, struct count_question *out);
 bool count_answer_read(const char *text, size_t len, struct count_answer *out);

@@ -67,3 +67,7 @@ void names_once(struct buf *out, const char *prefix, const char *tag, const char
                 size_t key_len) {
     put_key(out, prefix, tag, "once:", key, key_len);
 }
+
+void names_bars(struct buf *out, const char *prefix, const char *tag) {
+    put_key(out, prefix, tag, "bars", "", 0);
+}

@@ -28,7 +28,7 @@ bool names_topic_of_channel(const char *prefix, const char *channel, size_t chan
 void names_probe_channel(struct buf *out, const char *prefix, const char *node);
 
 /* Append the keys of the domain @tag (design: "Contract with Redis"; outside Cluster there is one,
- * "0"): `<prefix>:{<tag>}:log:<topic>`, `…:last:<topic>`, `…:clock`, `…:once:<key>`. */
+ * "0"): `<prefix>:{<tag>}:log:<topic>`, `…:last:<topic>`, `…:clock`, `…:once:<key>`, `…:bars`. */
 void names_log(struct buf *out, const char *prefix, const char *tag, const char *topic,
                size_t topic_len);
 void names_last(struct buf *out, const char *prefix, const char *tag, const char *topic,
@@ -36,5 +36,6 @@ void names_last(struct buf *out, const char *prefix, const char *tag, const char
 void names_clock(struct buf *out, const char *prefix, const char *tag);
 void names_once(struct buf *out, const char *prefix, const char *tag, const char *key,
                 size_t key_len);
+void names_bars(struct buf *out, const char *prefix, const char *tag);
 
 #endif

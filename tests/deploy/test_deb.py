@@ -54,7 +54,7 @@ def test_contents(package):
     wanted = {f"/usr/{where}" for program in ("sse-relay", "sse-publish") for where in (
         f"bin/{program}", f"share/bash-completion/completions/{program}", f"share/fish/vendor_completions.d/{program}.fish",
         f"share/zsh/vendor-completions/_{program}")}
-    wanted |= {"/usr/share/sse-relay/publish.lua", "/usr/share/sse-relay/delete.lua", "/usr/share/doc/sse-relay/contract.md"}
+    wanted |= {"/usr/share/sse-relay/publish.lua", "/usr/share/sse-relay/delete.lua", "/usr/share/sse-relay/kick.lua", "/usr/share/doc/sse-relay/contract.md"}
     wanted |= {"/usr/share/man/man8/sse-relay.8", "/usr/share/man/man1/sse-publish.1", "/etc/sse-relay/relay.env"}
     assert wanted <= files, wanted - files
     assert {file.rpartition("/")[2] for file in files if file.endswith(".service")} == {"sse-relay.service", "sse-relay@.service"}

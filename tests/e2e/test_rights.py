@@ -274,7 +274,7 @@ def test_no_right_to_any_channel(start_relay, own_redis):
     wait_until(lambda: relay.metrics().get("sse_relay_redis_unfit", reason="channel") == 1, "the probe's refusal")
     answer = relay.get("/readyz")
     assert answer.status == 503 and "&<prefix>:*" in answer.body.decode()
-    assert len([line for line in relay.logs() if line["level"] in ("warn", "error")]) == 2  # its own channel; a topic
+    assert len([line for line in relay.logs() if line["level"] in ("warn", "error")]) == 3  # its own channel; a topic; kicks
     assert relay.metrics()["sse_relay_redis_connections_lost_total"] == 0
     own_redis("ACL", "SETUSER", "some", "&sse:*")
     wait_until(lambda: relay.get("/readyz").status == 200, "readiness")

@@ -16,7 +16,7 @@ ROOMS = {
     "relay/options": ["relay/base"],
     "relay/sse": ["relay/base", "relay/wire"],
     "relay/redis": ["relay/base"],
-    "relay/bus": ["relay/base", "relay/wire", "relay/sse", "relay/redis"],
+    "relay/bus": ["relay/base", "relay/wire", "relay/sse", "relay/redis", "relay/auth/bars.h"],
     "relay/hub": ["relay/base", "relay/wire", "relay/sse", "relay/bus/message.h"],
     "relay/auth": ["relay/base", "relay/wire"],
     "relay/http": ["relay/base", "relay/wire", "relay/sse", "relay/hub", "relay/auth"],

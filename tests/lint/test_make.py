@@ -163,7 +163,7 @@ def test_install_and_uninstall_keep_to_their_folder(tmp_path):
     shared = {path for program in ("sse-relay", "sse-publish") for path in (
         f"bash-completion/completions/{program}", f"fish/vendor_completions.d/{program}.fish",
         f"zsh/site-functions/_{program}")} | {
-        "man/man1/sse-publish.1", "man/man8/sse-relay.8", "sse-relay/publish.lua", "sse-relay/delete.lua",
+        "man/man1/sse-publish.1", "man/man8/sse-relay.8", "sse-relay/publish.lua", "sse-relay/delete.lua", "sse-relay/kick.lua",
         "doc/sse-relay/contract.md"}
     assert files == {"opt/sse/bin/sse-relay", "opt/sse/bin/sse-publish"} | {f"opt/sse/share/{f}" for f in shared}
     assert os.access(tmp_path / "opt/sse/bin/sse-relay", os.X_OK)

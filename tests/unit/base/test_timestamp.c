@@ -69,11 +69,23 @@ static void what_is_none_is_refused(void **state) {
     }
 }
 
+static void a_time_is_written_as_it_is_read(void **state) {
+    (void)state;
+    struct buf text = BUF_INIT;
+    uint64_t ms;
+    timestamp_put(&text, 1700000000999);
+    assert_string_equal(text.data, "2023-11-14T22:13:20Z");
+    assert_null(timestamp_parse(text.data, &ms));
+    assert_int_equal(ms, 1700000000000);
+    buf_fini(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_in_all_their_forms),
         cmocka_unit_test(days_are_those_of_the_calendar),
         cmocka_unit_test(what_is_none_is_refused),
+        cmocka_unit_test(a_time_is_written_as_it_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

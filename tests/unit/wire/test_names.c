@@ -85,7 +85,9 @@ static void keys_carry_the_tag(void **state) {
     names_log(&out, ",p", "12", "a:b", 3);
     names_last(&out, ",sse", "0", "ax", 1);
     names_once(&out, ",sse", "0", "k", 1);
-    assert_string_equal(out.data, "sse:{0}:clock,p:{12}:log:a:b,sse:{0}:last:a,sse:{0}:once:k");
+    names_bars(&out, ",sse", "0");
+    assert_string_equal(out.data, "sse:{0}:clock,p:{12}:log:a:b,sse:{0}:last:a,sse:{0}:once:k,"
+                                  "sse:{0}:bars");
     buf_fini(&out);
 }
 
