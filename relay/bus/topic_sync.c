@@ -496,27 +496,32 @@ static size_t room_for_older(const struct bus_topic *t) {
     return topic < node ? topic : node;
 }
 
-/* Add what stands below the floor in the log. Returns false where that is not there: it was trimmed
- * in between, or is of another birth. */
-static bool prepend(struct bus_topic *t, const redisReply *entry, bool *full) {
+enum older {
+    OLDER_TAKEN, /* or passed over, as what is not readable is */
+    OLDER_FULL,  /* the ring is as long as it may be */
+    OLDER_HOLE,  /* what stood at the floor is gone, and this, which is older, is not: a failover */
+    OLDER_NONE   /* of another birth, as all before it are */
+};
+
+/* Add what stands below the floor in the log. */
+static enum older prepend(struct bus_topic *t, const redisReply *entry) {
     struct ring *ring = &t->history.ring;
     struct log_entry e;
     if (log_entry_is_older(&t->domain->clock, entry))
-        return false;
+        return OLDER_NONE;
     if (!log_entry_known(&t->domain->clock, entry, &e))
-        return true;
+        return OLDER_TAKEN;
     if (id_compare(&e.id, &ring->floor) != 0)
-        return false;
-    *full = room_for_older(t) <= e.json_len;
-    if (*full)
-        return true;
+        return OLDER_HOLE;
+    if (room_for_older(t) <= e.json_len)
+        return OLDER_FULL;
     struct buf text = BUF_INIT;
     size_t before = ring->bytes;
     log_entry_message(&e, &text);
-    *full = ring_prepend(ring, &e.id, &e.prev, text.data, text.len) == NULL;
+    bool kept = ring_prepend(ring, &e.id, &e.prev, text.data, text.len) != NULL;
     ring_account(t, before);
     buf_fini(&text);
-    return true;
+    return kept ? OLDER_TAKEN : OLDER_FULL;
 }
 
 static void on_older(void *arg, int status, const struct redisReply *reply) {
@@ -532,12 +537,12 @@ static void on_older(void *arg, int status, const struct redisReply *reply) {
         return;
     }
     size_t len = h->ring.len;
-    bool full = false, linked = true;
-    for (size_t i = 0; i < reply->elements && linked && !full; i++)
-        linked = prepend(t, reply->element[i], &full);
-    h->reaches_back = !full && (!linked || reply->elements < count);
-    h->extended =
-        full || h->reaches_back || h->ring.len == len; /* nothing of ours: pages pass that */
+    enum older older = OLDER_TAKEN;
+    for (size_t i = 0; i < reply->elements && older == OLDER_TAKEN; i++)
+        older = prepend(t, reply->element[i]);
+    h->reaches_back = older == OLDER_NONE || (older == OLDER_TAKEN && reply->elements < count);
+    h->extended = older != OLDER_TAKEN || h->reaches_back ||
+                  h->ring.len == len; /* nothing of ours, or a hole: pages pass that */
 }
 
 bool topic_sync_extend(struct bus_topic *t, size_t bytes) {

@@ -221,6 +221,24 @@ static void test_events_since_a_time(void **state) {
     bus_world_stop(&w);
 }
 
+/* A server to which the role fell lacks what this node has seen last, and has what was before it. */
+static void test_the_log_lacks_what_the_ring_begins_with(void **state) {
+    struct bus_world w;
+    struct bus_reader live, since;
+    (void)state;
+    bus_world_start(&w, &bus_plain);
+    struct event_id latest = publish_numbers(&w, "t", 0, 10);
+    reader_start(&live, &w, 0, "t", NULL, 0);
+    reader_until_live(&live);
+    redis_do(&w, "XDEL sse:{0}:log:t %llu-%llu", (unsigned long long)latest.ms,
+             (unsigned long long)latest.seq);
+    struct cursor_request start = {.kind = CURSOR_SINCE};
+    reader_start(&since, &w, 1, "t", &start, 0);
+    reader_until_live(&since);
+    assert_int_equal(since.next[0], 9);
+    bus_world_stop(&w);
+}
+
 static void test_a_cursor_that_is_none_is_told(void **state) {
     struct bus_world w;
     struct bus_reader r;
@@ -541,6 +559,7 @@ int main(void) {
         cmocka_unit_test(test_many_topics_are_merged_from_pages),
         cmocka_unit_test(test_the_last_events_of_all_topics_together),
         cmocka_unit_test(test_events_since_a_time),
+        cmocka_unit_test(test_the_log_lacks_what_the_ring_begins_with),
         cmocka_unit_test(test_a_cursor_that_is_none_is_told),
         cmocka_unit_test(test_the_limit_is_told),
         cmocka_unit_test(test_what_was_trimmed_is_told),
