@@ -477,7 +477,7 @@ def test_renegotiation_is_refused(secure, certs, topic):
 
 def test_new_keys_within_a_connection(secure, certs):
     """KeyUpdate of TLS 1.3, ours asked for as well."""
-    request = "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close\n\n"
+    request = "GET /healthz HTTP/1.1\nHost: localhost\nconnection: close\n\n"  # a capital C would be a command to it
     said = s_client(secure, "-tls1_3", "-crlf", "-CAfile", str(certs[0].cert), say="K\nk\n" + request)
     assert said.count("KEYUPDATE") == 2 and "HTTP/1.1 200 OK" in said, said
 

@@ -221,7 +221,8 @@ static void test_events_since_a_time(void **state) {
     bus_world_stop(&w);
 }
 
-/* A server to which the role fell lacks what this node has seen last, and has what was before it. */
+/* A server to which the role fell lacks what this node has seen last, and has what was before it.
+ */
 static void test_the_log_lacks_what_the_ring_begins_with(void **state) {
     struct bus_world w;
     struct bus_reader live, since;
