@@ -106,14 +106,15 @@ class Limit:
 
 
 class Balancer:
-    """One of them in front of @relays, addresses with one port in common. @edit(file, text) may change the recipe."""
+    """One of them in front of @relays, addresses with one port in common; their health is asked at @check_port, where it is not
+    that. @edit(file, text) may change the recipe."""
 
     limits = ()
 
-    def __init__(self, directory, certificate, relays, edit=lambda file, text: text):
+    def __init__(self, directory, certificate, relays, edit=lambda file, text: text, check_port=None):
         self.directory = pathlib.Path(directory) / f"{self.name}{harness.free_port()}"
         self.directory.mkdir()
-        self.certificate, self.relays, self.edit = certificate, relays, edit
+        self.certificate, self.relays, self.edit, self.check_port = certificate, relays, edit, check_port
         self.port, self.plain_port, self.admin_port = (harness.free_port() for _ in range(3))
         self.origin = f"https://localhost:{self.port}"
         self.process = None
@@ -144,7 +145,7 @@ class Balancer:
 
     def _serves(self):
         try:
-            return self.fetch("GET", "/healthz").status == 200
+            return self.fetch("GET", "/").status == 200
         except (OSError, EOFError, harness.http_raw.Closed):
             return False
 
@@ -203,6 +204,7 @@ class HAProxy(Balancer):
         ports = {"BIND_HTTPS": self.port, "BIND_HTTP": self.plain_port, "BIND_STATS": self.admin_port}
         own = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
         own |= {"RELAY_PORT": str(self.relays[0][1]), "RESOLVER": self.names.address}
+        own |= {"RELAY_CHECK_PORT": str(self.check_port)} if self.check_port else {}
         return os.environ | own | {"TLS_PEM": str(self.certificate.pem)}
 
     def argv(self):
@@ -260,7 +262,8 @@ class Caddy(Balancer):
         return os.environ | own | {name: str(self.directory) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
 
     def argv(self):
-        return ["run", "--config", self.recipe("Caddyfile"), "--adapter", "caddyfile"]
+        port = [("health_uri /readyz\n", f"health_uri /readyz\n\t\thealth_port {self.check_port}\n")] if self.check_port else []
+        return ["run", "--config", self.recipe("Caddyfile", *port), "--adapter", "caddyfile"]
 
     def check_argv(self):
         return ["validate", *self.argv()[1:]]
@@ -279,6 +282,7 @@ class Traefik(Balancer):
             ('- url: "http://relay3:8080"', ""),
             ("/etc/traefik/tls.crt", str(self.certificate.cert)),
             ("/etc/traefik/tls.key", str(self.certificate.key)),
+            ("path: /readyz\n", "path: /readyz\n" + (f"          port: {self.check_port}\n" if self.check_port else "")),
         )
         file = self.recipe(
             "traefik.yml",
@@ -300,9 +304,11 @@ class Envoy(Balancer):
 
     def argv(self):
         endpoint = "- endpoint: {{address: {{socket_address: {{address: {}, port_value: {}}}}}}}"
+        check = f", health_check_config: {{{{port_value: {self.check_port}}}}}" if self.check_port else ""
+        checked = endpoint[:-2] + check + "}}"
         file = self.recipe(
             "envoy.yaml",
-            (endpoint.format("relay", 8080), ("\n" + " " * 14).join(endpoint.format(*relay) for relay in self.relays)),
+            (endpoint.format("relay", 8080), ("\n" + " " * 14).join(checked.format(*relay) for relay in self.relays)),
             ("0.0.0.0", "127.0.0.1"),
             ("port_value: 443}", f"port_value: {self.port}}}"),
             ("port_value: 80}", f"port_value: {self.plain_port}}}"),

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from balancers import ALL, H2Readers, HAProxy, Relays, missing
+from balancers import ALL, H2Readers, HAProxy, Nginx, Relays, missing
 
 import harness
 from proxy import Proxy
@@ -134,6 +134,37 @@ def test_head_and_preflight_pass(balancer, topic):
 def test_metrics_are_not_for_browsers(balancer):
     assert balancer.fetch("GET", "/metrics").status == 404
     assert balancer.fetch("GET", "/").status == 200
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if kind is not Nginx], ids=lambda kind: kind.name)
+def test_health_is_asked_at_the_admin_port(kind, tmp_path, certificate, redis, topic):
+    """Relays with an admin listener have their health there alone. One of the two has no Redis: nobody is sent to it."""
+    if reason := missing(kind):
+        pytest.skip(reason)
+    port, admin = harness.free_port(), harness.free_port()
+    nowhere = f"redis://127.0.0.1:{harness.free_port()}"
+    relays = [
+        harness.Relay(tmp_path, f"relay{n}", url, "--admin-listen", f"127.0.0.{n}:{admin}", "--allow-anonymous-publish",
+                      listen=f"127.0.0.{n}:{port}")
+        for n, url in ((1, nowhere), (2, redis.url))
+    ]
+    one = None
+    try:
+        relays[0].wait_listening(2)
+        relays[1].wait_ready()
+        assert relays[1].get("/readyz").status == 404
+        one = kind(tmp_path, certificate, [relay.address for relay in relays], check_port=admin).start()
+        publish = lambda: one.fetch("POST", f"/sse?topic={topic}&live", body=b"x").status  # noqa: E731
+        harness.wait_until(lambda: {publish() for _ in range(6)} == {200}, "only the one with Redis being asked")
+        for _ in range(10):
+            one.live(f"/sse?topic={topic}").close()
+        if kind is HAProxy:
+            answer = harness.http_raw.fetch(("127.0.0.1", one.admin_port), "GET", "/readyz", [], None)
+            assert answer.status == 200
+    finally:
+        for process in (one, *relays):
+            if process:
+                process.stop() if process is one else process.kill()
 
 
 def test_plain_http_is_sent_to_https(balancer):

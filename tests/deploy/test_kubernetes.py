@@ -425,6 +425,7 @@ BAD_VALUES = {
     "a file of TLS as an option": ({"config": {"tls_cert": ["/a"]}}, "tls_cert"),
     "an option that does not exist": ({"config": {"max_ages": "1h"}}, "max_ages"),
     "an option that is the chart's": ({"config": {"listen": ":1"}}, "listen"),
+    "a PROXY protocol that nobody is believed with": ({"proxyProtocol": True}, "config.trusted_proxies"),
     "a time without a unit": ({"config": {"drain": "60"}}, "drain"),
     "a number for a time": ({"config": {"drain": 60}}, "drain"),
     "a text for a number": ({"config": {"workers": "2"}}, "workers"),
@@ -472,6 +473,15 @@ def test_the_schema_knows_each_option():
         wanted = "texts" if repeatable else kinds.get(kind)
         if name in schema and wanted:
             assert schema[name] == {"$ref": f"#/definitions/{wanted}"}, name
+
+
+@pytest.mark.parametrize("more", [{}, {"tls": {"existingSecrets": ["a"]}}], ids=["plain", "tls"])
+def test_the_proxy_protocol_is_on_the_clients_port_alone(chart, more):
+    """So that the kubelet, which speaks none, still gets its answers."""
+    values = {"proxyProtocol": True, "config": {"trusted_proxies": ["10.0.0.0/8"]}, **more}
+    env = {e["name"]: e.get("value") for e in relay(chart(values))["env"]}
+    assert env["SSE_RELAY_LISTEN"] == ("proxy+https://:8080" if more else "proxy+:8080")
+    assert env["SSE_RELAY_ADMIN_LISTEN"] == ":9090" and env["SSE_RELAY_TRUSTED_PROXIES"] == "10.0.0.0/8"
 
 
 @pytest.mark.parametrize("values", [{}, HELM / "dev.yaml", HELM / "production.yaml", EVERYTHING], ids=str)

@@ -299,7 +299,8 @@ def test_instances(machine):
     for port in (8081, 8082):
         machine.run("systemctl", "start", f"sse-relay@{port}")
         wait_until(lambda: machine.run("curl", "-fsS", f"http://127.0.0.1:1{port}/readyz", check=False) == "ready", "readiness")
-        assert machine.run("curl", "-fsS", f"http://127.0.0.1:{port}/healthz") == "ok"
+        assert machine.run("curl", "-fsS", f"http://127.0.0.1:1{port}/healthz") == "ok"
+        assert "console" in machine.run("curl", "-fsS", f"http://127.0.0.1:{port}/")
     machine.run("systemctl", "stop", "sse-relay@8081", "sse-relay@8082")
     assert machine.show("sse-relay@8081", "Result") == "success" and machine.show("sse-relay@8082", "ExecMainStatus") == "0"
 
