@@ -16,4 +16,7 @@ struct ip_address exchange_client_address(const struct exchange *x);
  * that does not say whose request it is: behind that stand many. */
 uint64_t exchange_limit_key(const struct exchange *x);
 
+/* The same, of a request that a proxy of ours forwarded; 0: the client connected itself. */
+uint64_t exchange_forwarded_key(const struct exchange *x);
+
 #endif

@@ -13,7 +13,7 @@ struct limits {
     struct http_limit_metrics *metrics;
     struct pace publish, accept, failed_token;
     _Atomic uint64_t accept_full_ns;
-    struct tally *addresses; /* connections of an address */
+    struct tally *addresses; /* connections of an address, and streams that stand for one */
     struct tally *subjects,
         *companions;       /* connections of a subject; streams of it on one of them */
     struct tally *streams; /* of a subject */
@@ -21,6 +21,7 @@ struct limits {
 };
 
 struct limits_stream {
+    struct tally_entry *forwarded; /* among the connections of its client's address */
     struct tally_entry *stream;    /* among its subject's */
     struct tally_entry *companion; /* among its subject's on this connection */
 };
@@ -117,27 +118,51 @@ static void end_companion(struct tally_entry *e) {
         tally_give(connection);
 }
 
-enum http_limit limits_begin_stream(struct limits *l, const struct subject *subject,
-                                    const void *connection, struct limits_stream **held) {
-    struct limits_stream s = {NULL, NULL};
-    enum http_limit beyond = HTTP_LIMITS;
-    unsigned count = 0;
-    *held = NULL;
-    if (l == NULL || subject->data == NULL || subject->len == 0)
+static bool begin_forwarded(struct limits *l, uint64_t address, struct tally_entry **out) {
+    unsigned max = l->options.connections_per_address, count;
+    if (max == 0 || address == 0)
+        return true;
+    *out = tally_take(l->addresses, &address, sizeof(address), max, &count);
+    return *out != NULL;
+}
+
+static enum http_limit begin_of_subject(struct limits *l, const struct subject *subject,
+                                        const void *connection, struct limits_stream *s) {
+    unsigned count;
+    if (subject->data == NULL || subject->len == 0)
         return HTTP_LIMITS;
     if (l->options.streams_per_subject > 0) {
-        s.stream = tally_take(l->streams, subject->data, subject->len,
-                              l->options.streams_per_subject, &count);
-        if (s.stream == NULL)
-            beyond = HTTP_LIMIT_SUBJECT_STREAMS;
+        s->stream = tally_take(l->streams, subject->data, subject->len,
+                               l->options.streams_per_subject, &count);
+        if (s->stream == NULL)
+            return HTTP_LIMIT_SUBJECT_STREAMS;
     }
-    if (beyond == HTTP_LIMITS && l->options.connections_per_subject > 0 &&
-        !begin_companion(l, subject, connection, &s.companion))
-        beyond = HTTP_LIMIT_SUBJECT_CONNECTIONS;
+    if (l->options.connections_per_subject > 0 &&
+        !begin_companion(l, subject, connection, &s->companion))
+        return HTTP_LIMIT_SUBJECT_CONNECTIONS;
+    return HTTP_LIMITS;
+}
+
+static void give_back(const struct limits_stream *s) {
+    tally_give(s->forwarded);
+    tally_give(s->stream);
+    end_companion(s->companion);
+}
+
+enum http_limit limits_begin_stream(struct limits *l, const struct subject *subject,
+                                    uint64_t forwarded, const void *connection,
+                                    struct limits_stream **held) {
+    struct limits_stream s = {NULL, NULL, NULL};
+    enum http_limit beyond = HTTP_LIMIT_ADDRESS_CONNECTIONS;
+    *held = NULL;
+    if (l == NULL)
+        return HTTP_LIMITS;
+    if (begin_forwarded(l, forwarded, &s.forwarded))
+        beyond = begin_of_subject(l, subject, connection, &s);
     if (beyond != HTTP_LIMITS) {
-        tally_give(s.stream);
+        give_back(&s);
         limits_reached(l, beyond);
-    } else if (s.stream != NULL || s.companion != NULL) {
+    } else if (s.forwarded != NULL || s.stream != NULL || s.companion != NULL) {
         *held = mem_zalloc(sizeof(**held));
         **held = s;
     }
@@ -147,8 +172,7 @@ enum http_limit limits_begin_stream(struct limits *l, const struct subject *subj
 void limits_end_stream(struct limits_stream *held) {
     if (held == NULL)
         return;
-    tally_give(held->stream);
-    end_companion(held->companion);
+    give_back(held);
     free(held);
 }
 

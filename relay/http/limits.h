@@ -66,10 +66,13 @@ enum limits_place limits_enter(struct limits *l, uint64_t address, struct tally_
 void limits_leave(struct tally_entry *held);
 
 /* A stream of @subject (data NULL or empty: it has none, and is not counted) on @connection, which
- * is a name of it and not looked into. Returns HTTP_LIMITS where it may be opened: *@held is what
- * limits_end_stream() is called with, and may be NULL. Otherwise which limit it is beyond. */
+ * is a name of it and not looked into. @forwarded is the address of a client that came by a proxy,
+ * whose stream stands for a connection; 0: its connection was counted itself. Returns HTTP_LIMITS
+ * where it may be opened: *@held is what limits_end_stream() is called with, and may be NULL.
+ * Otherwise which limit it is beyond. */
 enum http_limit limits_begin_stream(struct limits *l, const struct subject *subject,
-                                    const void *connection, struct limits_stream **held);
+                                    uint64_t forwarded, const void *connection,
+                                    struct limits_stream **held);
 void limits_end_stream(struct limits_stream *held);
 
 /* A publish by @subject or, where there is none, from @address. Returns 0, or

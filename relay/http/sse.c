@@ -9,6 +9,7 @@
 #include "relay/base/mem.h"
 #include "relay/base/quantity.h"
 #include "relay/http/access.h"
+#include "relay/http/client_address.h"
 #include "relay/http/limits.h"
 #include "relay/http/query.h"
 #include "relay/http/respond.h"
@@ -144,6 +145,10 @@ static void turn_client_away(struct exchange *x, const char *detail) {
     turn_away(x, 429, "limit", later_ms(x), detail);
 }
 
+static const char address_is_full[] =
+    "Your address has as many connections to this node as one may (--max-connections-per-address). "
+    "Close some, or try again later.";
+
 static bool rejected(struct exchange *x) {
     struct http_metrics *metrics = x->service->metrics;
     if (atomic_load_explicit(&x->service->options.shared->draining, memory_order_relaxed)) {
@@ -153,8 +158,7 @@ static bool rejected(struct exchange *x) {
         return true;
     }
     if (x->surplus == HTTP_SURPLUS_ADDRESS) {
-        turn_client_away(x, "Your address has as many connections to this node as one may "
-                            "(--max-connections-per-address). Close some, or try again later.");
+        turn_client_away(x, address_is_full);
         return true;
     }
     if (x->surplus != HTTP_SURPLUS_NONE) {
@@ -194,8 +198,13 @@ static void open_stream(struct exchange *x, const struct answer *head,
 
 /* Whether the token's subject may have a further stream. Otherwise it was answered. */
 static bool has_room(struct exchange *x, const struct grant *grant) {
-    switch (limits_begin_stream(x->service->options.shared->limits, &grant->subject,
-                                exchange_connection(x), &x->held)) {
+    struct limits *limits = x->service->options.shared->limits;
+    uint64_t forwarded = limits_count_addresses(limits) ? exchange_forwarded_key(x) : 0;
+    switch (
+        limits_begin_stream(limits, &grant->subject, forwarded, exchange_connection(x), &x->held)) {
+    case HTTP_LIMIT_ADDRESS_CONNECTIONS:
+        turn_client_away(x, address_is_full);
+        return false;
     case HTTP_LIMIT_SUBJECT_STREAMS:
         turn_client_away(x, "This token's subject has as many streams at this node as one may "
                             "(--max-streams-per-subject). Close some, or try again later.");

@@ -5,17 +5,16 @@ over HTTP/1.1 and HTTP/2; and while somebody beats against it, 100 well-behaved 
 
 import contextlib
 import functools
-import itertools
 import json
 import socket
 import struct
-import threading
 import time
 
 import pytest
 
 pytest.importorskip("h2", reason="python-h2 is missing: make deps-test installs it")
 
+from crowd import Crowd  # noqa: E402
 from harness import wait_until  # noqa: E402
 from http2 import Client  # noqa: E402
 from http_raw import Closed, Conn  # noqa: E402
@@ -132,6 +131,54 @@ def test_silent_connections_of_an_address(start_relay, topic):
     for conn in conns:
         conn.close()
     wait_until(lambda: try_live(relay, topic, connect=from_address(OURS)), "a place when they are gone").close()
+
+
+def test_clients_behind_a_proxy(start_relay, topic):
+    """Each stream that a proxy forwards stands for a connection of its client; the proxy itself is not limited."""
+    relay = start_relay("--trusted-proxies", "loopback", "--max-connections-per-address", "2").wait_ready()
+    client = lambda n: [("X-Forwarded-For", f"198.51.100.{n}")]
+    with contextlib.ExitStack() as stack, Client(relay.address) as h2:
+        first = stack.enter_context(relay.live(topic, headers=client(7)))
+        h2.live(topic, headers=[("x-forwarded-for", "198.51.100.7")])
+        with relay.stream(topic, headers=client(7)) as refused:
+            told_to_come_back(refused)
+        told_too_many(relay.get(f"/sse?topic={topic}", client(7)), "--max-connections-per-address")
+        refused = h2.answer("GET", f"/sse?topic={topic}", [("x-forwarded-for", "198.51.100.7")])
+        assert refused.status == 429
+        for n in range(8, 12):  # other clients, on the proxy's connection and on their own
+            h2.live(topic, headers=[("x-forwarded-for", f"198.51.100.{n}")])
+            stack.enter_context(relay.live(topic, headers=client(n)))
+        for _ in range(10):
+            stack.enter_context(relay.live(topic))
+        first.close()
+        stack.enter_context(wait_until(lambda: try_live(relay, topic, headers=client(7)), "a place"))
+    assert reached(relay, "connections_per_address") >= 3
+
+
+@pytest.mark.parametrize("last", ["closes", "resets"])
+def test_clients_that_the_proxy_protocol_names(start_relay, topic, last):
+    """Their connections are counted as if they had come themselves."""
+    listen = ["--listen", "proxy+http://127.0.0.1:0", "--trusted-proxies", "loopback"]
+    relay = start_relay(*listen, "--max-connections-per-address", "2").wait_ready().wait_listening(2)
+
+    def connect(address, rcvbuf=None, whose="198.51.100.7"):
+        conn = Conn(relay.addresses[1], rcvbuf)
+        conn.send(f"PROXY TCP4 {whose} 192.0.2.1 40000 443\r\n".encode())
+        return conn
+
+    streams = [relay.live(topic, connect=connect) for _ in range(2)]
+    with relay.stream(topic, connect=connect) as refused:
+        told_to_come_back(refused)
+    silent = [connect(None) for _ in range(50)]
+    wait_until(lambda: reached(relay, "connections_per_address") >= 51, "all of them")
+    relay.live(topic, connect=functools.partial(connect, whose="198.51.100.8")).close()
+    for conn in silent:
+        conn.close()
+    if last == "resets":
+        reset(streams[0].conn)
+    streams.pop(0).close()
+    wait_until(lambda: try_live(relay, topic, connect=connect), "a place that is free again").close()
+    streams.pop().close()
 
 
 # ---- streams of a subject ----
@@ -363,44 +410,6 @@ def test_failed_tokens(guarded, secret, tmp_path):
 
 
 # ---- floods ----
-
-
-class Crowd:
-    """100 subscribers, and a thread that publishes numbers to them all the while."""
-
-    def __init__(self, relay, redis, topic):
-        self.streams = [relay.live(topic) for _ in range(50)]
-        self.client = Client(relay.address)
-        self.h2_streams = [self.client.live(topic) for _ in range(50)]
-        self.redis, self.topic, self.count = redis, topic, 0
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.publish)
-        self.thread.start()
-
-    def publish(self):
-        for n in itertools.count():
-            self.redis.publish(self.topic, str(n))
-            self.count = n + 1
-            if self.over.wait(0.01) and n >= 50:
-                return
-
-    def check(self):
-        self.over.set()
-        self.thread.join()
-        wanted = [str(n) for n in range(self.count)]
-        for stream in self.streams:
-            stream.wait_data(wanted[-1])
-            assert [e.data for e in stream.named("message")] == wanted and not stream.named("relay.reset")
-        for stream in self.h2_streams:
-            self.client.read_until(lambda: stream.data() == wanted, f"all {self.count} events")
-            assert not any(e.name == "relay.reset" for e in stream.events)
-
-    def close(self):
-        self.over.set()
-        self.thread.join()
-        self.client.socket.close()
-        for stream in self.streams:
-            stream.close()
 
 
 def flood_of_connections(relay, secret):

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("h2", reason="python-h2 is missing: make deps-test installs it")
 
+from crowd import Crowd  # noqa: E402
 from harness import wait_until  # noqa: E402
 from http2 import (  # noqa: E402
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PADDED, PING, PREFACE, PRIORITY, RST_STREAM,
@@ -22,34 +23,6 @@ from http_raw import Conn  # noqa: E402
 MANY = 20_000
 
 
-class Crowd:
-    """100 subscribers on one connection, and a thread that publishes numbers to them all the while."""
-
-    def __init__(self, relay, redis, topic):
-        self.client = Client(relay.address)
-        self.streams = [self.client.live(topic) for _ in range(100)]
-        self.redis, self.topic, self.count = redis, topic, 0
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.publish)
-        self.thread.start()
-
-    def publish(self):
-        for n in itertools.count():
-            self.redis.publish(self.topic, str(n))
-            self.count = n + 1
-            if self.over.wait(0.01) and n >= 50:
-                return
-
-    def check(self):
-        self.over.set()
-        self.thread.join()
-        wanted = [str(n) for n in range(self.count)]
-        for stream in self.streams:
-            self.client.read_until(lambda: stream.data() == wanted, f"all {self.count} events")
-            assert stream.reset is None and not any(e.name == "relay.reset" for e in stream.events)
-        assert not self.client.goaways
-
-
 @pytest.fixture
 def relay(start_relay):
     return start_relay("--workers", "1", "--header-timeout", "2s", "--allow-anonymous-publish").wait_ready()
@@ -57,11 +30,9 @@ def relay(start_relay):
 
 @pytest.fixture
 def crowd(relay, redis, topic):
-    crowd = Crowd(relay, redis, topic)
+    crowd = Crowd(relay, redis, topic, http1=0, http2=100)
     yield crowd
-    crowd.over.set()
-    crowd.thread.join()
-    crowd.client.socket.close()
+    crowd.close()
 
 
 def rapid_reset(raw):

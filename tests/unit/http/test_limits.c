@@ -29,7 +29,7 @@ static struct subject subject_of(const char *text) {
 static enum http_limit begin(struct limits *l, const char *who, const void *connection,
                              struct limits_stream **held) {
     struct subject subject = subject_of(who);
-    return limits_begin_stream(l, &subject, connection, held);
+    return limits_begin_stream(l, &subject, 0, connection, held);
 }
 
 static uint64_t reached(const struct http_limit_metrics *m, enum http_limit limit) {
@@ -88,6 +88,35 @@ static void test_streams_of_a_subject(void **state) {
     assert_null(c);
     assert_int_equal(reached(&m, HTTP_LIMIT_SUBJECT_STREAMS), 1);
     limits_end_stream(a), limits_end_stream(b), limits_end_stream(d), limits_end_stream(NULL);
+    limits_free(l);
+}
+
+/* Of clients behind a proxy each stream stands for a connection, beside those who connect. */
+static void test_streams_that_were_forwarded(void **state) {
+    struct http_limit_metrics m = {0};
+    struct limits_options o = {
+        .now_us = now, .connections_per_address = 3, .streams_per_subject = 1};
+    struct limits *l = limits_new(&o, &m);
+    struct subject nobody = {NULL, 0}, seven = subject_of("7");
+    uint64_t address = address_of("192.0.2.7"), other = address_of("192.0.2.8");
+    struct limits_stream *a, *b, *c, *d;
+    struct tally_entry *connection;
+    (void)state;
+    assert_int_equal(limits_begin_stream(l, &nobody, address, &o, &a), HTTP_LIMITS);
+    assert_int_equal(limits_begin_stream(l, &seven, address, &o, &b), HTTP_LIMITS);
+    assert_int_equal(enter(l, "192.0.2.7", &connection), LIMITS_PLACE);
+    assert_int_equal(limits_begin_stream(l, &nobody, address, &o, &c),
+                     HTTP_LIMIT_ADDRESS_CONNECTIONS);
+    assert_null(c);
+    assert_int_equal(limits_begin_stream(l, &nobody, other, &o, &c), HTTP_LIMITS);
+    limits_end_stream(a);
+    /* What another limit refuses gives the place of its address back. */
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(limits_begin_stream(l, &seven, address, &o, &a),
+                         HTTP_LIMIT_SUBJECT_STREAMS);
+    assert_int_equal(limits_begin_stream(l, &nobody, address, &o, &d), HTTP_LIMITS);
+    limits_end_stream(b), limits_end_stream(c), limits_end_stream(d);
+    limits_leave(connection);
     limits_free(l);
 }
 
@@ -193,7 +222,7 @@ static void test_none(void **state) {
         limits_accepted(l);
         assert_int_equal(limits_enter(l, address, &held), LIMITS_PLACE);
         assert_null(held);
-        assert_int_equal(limits_begin_stream(l, &seven, &o, &stream), HTTP_LIMITS);
+        assert_int_equal(limits_begin_stream(l, &seven, address, &o, &stream), HTTP_LIMITS);
         assert_null(stream);
         assert_int_equal(limits_publish(l, &seven, address), 0);
         assert_int_equal(limits_token(l, address), 0);
@@ -212,6 +241,7 @@ int main(void) {
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_ipv6_by_64),
         cmocka_unit_test(test_streams_of_a_subject),
+        cmocka_unit_test(test_streams_that_were_forwarded),
         cmocka_unit_test(test_connections_of_a_subject),
         cmocka_unit_test(test_publishes),
         cmocka_unit_test(test_failed_tokens),
