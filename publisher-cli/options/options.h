@@ -102,6 +102,7 @@ struct options {
     /* Of token. */
     bool is_show;
     const char *secret_file, *key_file; /* paths; at most one of them is given */
+    const char *header_file;            /* where the token goes; NULL: standard output */
     const char *subject, *issuer, *audience, *kid;
     const char *claim;                       /* where the topics stand */
     struct texts may_subscribe, may_publish; /* patterns */

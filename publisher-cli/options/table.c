@@ -310,6 +310,14 @@ static const struct option_row rows[] = {
      .fallback = "sse",
      .commands = TOKEN,
      .help = "the claim that holds the topics, as the relay's --token-claim"},
+    {.name = "header-file",
+     TEXT(header_file, "FILE"),
+     .check = check_filled,
+     .commands = TOKEN,
+     .help = "write it there, as a header for `-H @FILE`",
+     .more =
+         "Of `sse-publish tail` and of curl alike: so it is in no list of processes. Only you can "
+         "read a file that is made anew."},
     {.name = "show",
      FLAG(is_show),
      .commands = TOKEN,

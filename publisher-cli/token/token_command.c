@@ -1,9 +1,13 @@
 /* The command `token`; see token_command.h. */
 #include "publisher-cli/token/token_command.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "publisher-cli/base/exit.h"
 #include "publisher-cli/base/terminal.h"
@@ -85,6 +89,21 @@ static void put_claims(struct buf *json, const struct options *o) {
     buf_putc(json, '}');
 }
 
+/* As a line of a file that only its owner may read. */
+static int write_header(const char *path, const struct buf *token, FILE *err) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+    bool is_written = file != NULL && fprintf(file, "Authorization: Bearer %s\n", token->data) > 0;
+    if (file != NULL)
+        is_written = fclose(file) == 0 && is_written;
+    else if (fd >= 0)
+        close(fd);
+    if (is_written)
+        return EXIT_DONE;
+    complain(err, "the token cannot be written to %s: %s.", path, strerror(errno));
+    return EXIT_REFUSED;
+}
+
 static int make(const struct options *o, FILE *out, FILE *err) {
     struct buf json = BUF_INIT, token = BUF_INIT, why = BUF_INIT;
     const char *path = o->secret_file != NULL ? o->secret_file : o->key_file;
@@ -93,6 +112,8 @@ static int make(const struct options *o, FILE *out, FILE *err) {
     if (mint_token(path, o->secret_file != NULL, o->kid, json.data, json.len, &token, &why) !=
         RELAY_OK) {
         complain(err, "%s.", why.data);
+    } else if (o->header_file != NULL) {
+        code = write_header(o->header_file, &token, err);
     } else {
         buf_putc(&token, '\n');
         code = print(out, err, &token);

@@ -592,28 +592,74 @@ def test_alerts_find_the_job_whatever_the_release_is_called(chart, values):
 # ---- helm test ----
 
 
-@pytest.mark.parametrize("values", [{}, {"config": {"prefix": "other"}}], ids=str)
+GUARDED = {"tokens": {"existingSecret": {"name": "keys", "secrets": ["new", "old"]}}}
+ISSUED = GUARDED | {"config": {"token_audience": ["relay", "other"], "token_issuer": ["me"], "token_claim": "/app/sse", "prefix": "other"}}
+
+
+@pytest.mark.parametrize("values", [{}, {"config": {"prefix": "other"}}, GUARDED, ISSUED], ids=str)
 def test_what_helm_test_runs(chart, tmp_path, redis, values):
     """The containers of its pod, one after the other as a kubelet would, against a relay with the options of the chart's pods;
     and against none they fail."""
     found = chart(values)
     pod = found["Pod", "sse-relay-test"]["spec"]
-    env = {e["name"]: e["value"] for e in relay(found)["env"] if "value" in e and not e["name"].endswith("LISTEN")}
+    secrets = {f"/etc/sse-relay/tokens/{name}": str(tmp_path / name) for name in ("new", "old")}
+    for path in secrets.values():
+        pathlib.Path(path).write_text(path[-1] * 40)
+
+    def ours(text):
+        for there, here in (secrets | {"/run/minted": str(tmp_path)}).items():
+            text = text.replace(there, here)
+        return text
+
+    env = {e["name"]: ours(e["value"]) for e in relay(found)["env"] if "value" in e and not e["name"].endswith("LISTEN")}
     node = harness.Relay(tmp_path, "relay", redis.url, "--drain", "0s", "--drain-grace", "0s", env=env).wait_ready()
     url = f"http://sse-relay:{found['Service', 'sse-relay']['spec']['ports'][0]['port']}"
 
     def run(container):
         assert container["command"] == ["/usr/bin/sse-publish"]
+        mounted = {m["mountPath"]: m.get("readOnly", False) for m in container.get("volumeMounts", [])}
+        assert mounted.keys() <= {"/etc/sse-relay/tokens", "/run/minted"}
+        assert all(any(path in arg for path in mounted) for arg in container["args"] if "/etc/" in arg or "/run/" in arg)
         args = [a.replace(url, node.url).replace("timeout=60s", "timeout=1s") for a in container["args"]]
         assert (args != container["args"]) == (container["name"] == "read")
         variables = {e["name"]: redis.url for e in container.get("env", [])}
-        return subprocess.run([BUILD / "sse-publish", *args], env=variables, capture_output=True, text=True, check=False)
+        assert not variables or container["name"] == "publish"
+        return subprocess.run([BUILD / "sse-publish", *map(ours, args)], env=variables, capture_output=True, text=True, check=False)
 
-    publish, read = run(pod["initContainers"][0]), run(pod["containers"][0])
-    assert publish.returncode == 0, publish.stderr
+    for container in pod["initContainers"]:
+        done = run(container)
+        assert done.returncode == 0, done.stderr
+    assert [c["name"] for c in pod["initContainers"]] == (["publish", "token"] if "tokens" in values else ["publish"])
+    read = run(pod["containers"][0])
     assert read.returncode == 0 and read.stdout == "sse-relay, revision 1\n", read
     node.finish()
     assert run(pod["containers"][0]).returncode != 0
+
+
+def test_helm_test_reads_what_it_can(chart):
+    """With public keys alone it can make no token: then it publishes, unless everybody may read its topic."""
+    keys = {"tokens": {"existingSecret": {"name": "keys", "publicKeys": ["jwks.json"]}}}
+    pod = chart(keys)["Pod", "sse-relay-test"]["spec"]
+    assert [c["name"] for c in pod["containers"]] == ["publish"] and "initContainers" not in pod and "volumes" not in pod
+    pod = chart(keys | {"config": {"public": ["news.**", "helm-test"]}})["Pod", "sse-relay-test"]["spec"]
+    assert [c["name"] for c in pod["containers"]] == ["read"] and "volumes" not in pod
+
+
+def secret_mentions(container):
+    """What a container's arguments and variables say outright, without what names a file or a key of a Secret."""
+    return [*container.get("command", []), *container.get("args", []), *(e["value"] for e in container.get("env", []) if "value" in e)]
+
+
+def test_secrets_are_files_or_references(rendered):
+    """In no argument and no variable of any container: there only a path, or a reference to a Secret (Redis's URL)."""
+    for template in pod_templates(objects(rendered)):
+        spec = template["spec"]
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            said = secret_mentions(container)
+            assert not [text for text in said if re.search(r"(redis|valkey)s?://[^/\s]*@|BEGIN|eyJ|--token=", text)], said
+            for variable in container.get("env", []):
+                if re.search(r"SECRET|TOKEN_KEY|TLS_(KEY|TICKET)", variable["name"]):
+                    assert all(path.startswith("/etc/sse-relay/") for path in variable["value"].split(",")), variable
 
 
 def test_nobody_keeps_helm_test_out(chart):

@@ -57,6 +57,19 @@ def test_many_of_a_curve(tmp_path):
             break
 
 
+def test_as_a_header_in_a_file(start_relay, tmp_path, topic):
+    """For `-H @FILE` of tail and of curl, so that it is in no list of processes; only its owner may read it."""
+    key, file = Secret(tmp_path), tmp_path / "header"
+    relay = start_relay("--token-secret-file", key.path).wait_ready()
+    assert make("--secret-file", key.path, "--subscribe", topic, "--publish", topic, "--header-file", str(file)) == ""
+    assert file.stat().st_mode & 0o777 == 0o600
+    subprocess.run(["curl", "-fsS", "-H", f"@{file}", "-d", "hello", f"{relay.url}/sse?topic={topic}"], check=True, capture_output=True)
+    done = run_publish("tail", topic, "--last", "1", "--count", "1", "--url", relay.url, "-H", f"@{file}")
+    assert done.stdout == "hello\n", done
+    said = make("--secret-file", key.path, "--subscribe", topic, "--header-file", str(tmp_path), code=1)
+    assert f"cannot be written to {tmp_path}: " in said
+
+
 def test_tail_uses_it(start_relay, redis, tmp_path, topic):
     """SSE_TOKEN is what `tail` sends."""
     secret = Secret(tmp_path)

@@ -149,6 +149,15 @@ valueFrom:
 {{- if and .Values.tests.enabled (or (eq (include "sse-relay.scheme" .) "http") .Values.tests.url) }}yes{{ end }}
 {{- end }}
 
+{{/* How the pod of `helm test` reads: with a token that it makes, of the first secret ("minted"); without one ("open"); or not at all, since a token is wanted and there
+     are only public keys, unless everybody may read its topic (""). */}}
+{{- define "sse-relay.testReads" -}}
+{{- if not (include "sse-relay.tokenSecret" .) }}open
+{{- else if .Values.tokens.existingSecret.secrets }}minted
+{{- else if has .Values.tests.topic (include "sse-relay.optionValue" (.Values.config.public | default list) | splitList ",") }}open
+{{- end }}
+{{- end }}
+
 {{/* What the pod's end is made of: as given, or the relay's own default. 0 is no nothing. */}}
 {{- define "sse-relay.drainGrace" -}}
 {{ hasKey .Values.config "drain_grace" | ternary .Values.config.drain_grace "2s" }}
