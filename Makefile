@@ -34,7 +34,7 @@ BREW_PREFIX ?= $(shell if [ "$$(uname)" = Darwin ]; then brew --prefix; fi 2>/de
 # Its OpenSSL may stand aside, lest it be taken for the one of macOS.
 PKG_CONFIG := $(BREW_PREFIX:%=PKG_CONFIG_PATH=%/opt/openssl@3/lib/pkgconfig:$$PKG_CONFIG_PATH) pkg-config
 
-PKGS := 'libuv >= 1.44' 'hiredis >= 0.14' jansson 'libnghttp2 >= 1.52' 'libssl >= 3.0' 'libcrypto >= 3.0'
+PKGS := 'libuv >= 1.44' 'hiredis >= 0.14' jansson 'libnghttp2 >= 1.52' 'libssl >= 3.0' 'libcrypto >= 3.0' 'libcurl >= 7.74'
 
 # llhttp has pkg-config data in most distributions; Debian 12 ships its C sources inside node-llhttp.
 LLHTTP_PC := $(shell for n in libllhttp llhttp; do pkg-config --exists $$n 2>/dev/null && echo $$n && break; done)
@@ -44,15 +44,11 @@ LLHTTP_CFLAGS := -I/usr/share/include/llhttp
 LLHTTP_OBJ    := $(patsubst %,$(BUILD)/llhttp/%.o,llhttp http api)
 endif
 
-# What the command line needs beyond that; the relay is linked without it.
-PUBLISH_PKGS := 'libcurl >= 7.74'
-
 # Headers of others are system headers: our warnings are not about them.
 PKG_CFLAGS := $(patsubst -I%,-isystem %, \
-	$(shell $(PKG_CONFIG) --cflags $(PKGS) $(PUBLISH_PKGS) $(LLHTTP_PC) 2>/dev/null) $(LLHTTP_CFLAGS)) \
+	$(shell $(PKG_CONFIG) --cflags $(PKGS) $(LLHTTP_PC) 2>/dev/null) $(LLHTTP_CFLAGS)) \
 	$(BREW_PREFIX:%=-isystem %/include)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) $(LLHTTP_PC) 2>/dev/null)
-PUBLISH_LIBS := $(shell pkg-config --libs $(PUBLISH_PKGS) 2>/dev/null)
 
 SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CPPFLAGS := -D_GNU_SOURCE -DSSE_VERSION='"$(VERSION)"' -DSSE_DATE='"$(DATE)"' -I. -I$(BUILD) $(PKG_CFLAGS) $(CPPFLAGS)
@@ -83,7 +79,6 @@ all: $(BUILD)/sse-relay $(BUILD)/sse-publish $(SHARE:%=$(BUILD)/share/%) ## buil
 
 $(BUILD)/sse-relay: $(BUILD)/relay/main.o $(BUILD)/librelay.a
 $(BUILD)/sse-publish: $(BUILD)/publisher-cli/main.o $(BUILD)/libpublish.a $(BUILD)/librelay.a
-$(BUILD)/sse-publish: OWN_LIBS = $(PUBLISH_LIBS)
 $(BUILD)/sse-relay $(BUILD)/sse-publish:
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(OWN_LIBS) $(LIBS)
@@ -132,7 +127,7 @@ $(BUILD)/assets.o: $(BUILD)/assets.c $(BUILD)/flags
 
 # Stamps, touched when what they hold changes: other flags recompile everything, and a file that came
 # or went rebuilds the archives.
-$(BUILD)/flags: stamp = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(PUBLISH_LIBS) $(LIBS)
+$(BUILD)/flags: stamp = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS)
 $(BUILD)/sources: stamp = $(RELAY_SRC) $(PUBLISH_SRC) $(ASSETS)
 $(BUILD)/flags $(BUILD)/sources $(BUILD)/test-sources: FORCE
 	@mkdir -p $(@D)
@@ -140,7 +135,7 @@ $(BUILD)/flags $(BUILD)/sources $(BUILD)/test-sources: FORCE
 $(BUILD)/flags: | found
 .PHONY: FORCE found
 found:
-	@$(PKG_CONFIG) --print-errors --exists $(PKGS) $(PUBLISH_PKGS) && { [ -n "$(LLHTTP_PC)" ] || [ -e "$(LLHTTP_DIR)/llhttp.c" ]; } || \
+	@$(PKG_CONFIG) --print-errors --exists $(PKGS) && { [ -n "$(LLHTTP_PC)" ] || [ -e "$(LLHTTP_DIR)/llhttp.c" ]; } || \
 		{ echo "A library is missing or too old: \`make deps\` installs them." >&2; exit 1; }
 
 -include $(shell find $(BUILD) -type f -name '*.d' -not -path '$(BUILD)/sanitize-*' 2>/dev/null)

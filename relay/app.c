@@ -556,11 +556,6 @@ static void start_loop(struct app *app) {
     }
 }
 
-/* uv_available_parallelism() knows of containers' limits, and came with libuv 1.44. */
-static unsigned cores(void) {
-    return uv_available_parallelism();
-}
-
 static void name_node(struct app *app) {
     struct rng rng;
     rng_init(&rng);
@@ -581,11 +576,14 @@ static void serve(struct app *app) {
                                                  .workers_len = app->workers_len,
                                                  .bus = &app->bus_metrics,
                                                  .limits = &app->limit_metrics,
+                                                 .jwks = &app->token_keys.source.metrics,
                                                  .max_connections = app->shared.max_connections,
                                                  .started_ms = app->started_ms,
                                                  .version = SSE_VERSION};
     app->pages.bus_options = &app->bus_options;
     app->pages.bus_metrics = &app->bus_metrics;
+    app->pages.token_keys = &app->token_keys;
+    app->pages.tls_files = &app->tls_files;
     sigset_t signals;
     start_loop(app);
     token_keys_start(&app->token_keys, &app->loop);
@@ -619,7 +617,7 @@ int app_run(const struct config *config, const struct config_sources *sources) {
     app->config = config;
     app->started_ms = clock_wall_ms();
     app->sources = sources;
-    app->workers_len = config->workers > 0 ? config->workers : cores();
+    app->workers_len = config->workers > 0 ? config->workers : uv_available_parallelism();
     app->bars = bars_new();
     app->exit_code = APP_EXIT_FAILED;
     signals_ignore();

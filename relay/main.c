@@ -7,6 +7,7 @@
 #include "relay/app.h"
 #include "relay/base/stdio.h"
 #include "relay/config/config.h"
+#include "relay/file_check.h"
 #include "relay/health_check.h"
 
 extern char **environ;
@@ -34,6 +35,10 @@ int main(int argc, char **argv) {
         break;
     case CONFIG_EXIT_USAGE:
         fprintf(stderr, "%s%s", log_priority(LOG_LEVEL_ERROR), message.data);
+        break;
+    case CONFIG_CHECK_FILES:
+        exit_code = file_check(&config);
+        config_fini(&config);
         break;
     case CONFIG_CHECK_HEALTH:
     case CONFIG_CHECK_READY:

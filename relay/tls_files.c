@@ -71,6 +71,11 @@ void tls_files_start(struct tls_files *t, uv_loop_t *loop) {
     file_watch_start(&t->watch, loop, t->clients != NULL || t->admin != NULL, on_changed, t);
 }
 
+size_t tls_files_certificates(const struct tls_files *t, struct http_certificate *out, size_t max) {
+    struct tls *tls = t->clients != NULL ? t->clients : t->admin;
+    return tls != NULL ? tls_certificates(tls, out, max) : 0;
+}
+
 void tls_files_close(struct tls_files *t) {
     file_watch_close(&t->watch);
 }

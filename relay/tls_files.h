@@ -32,6 +32,9 @@ void tls_files_start(struct tls_files *t, uv_loop_t *loop);
 /* Read the files now; the log says how it went. */
 void tls_files_reload(struct tls_files *t);
 
+/* What there is to say of the certificates, up to @max of them. Returns how many. Any thread. */
+size_t tls_files_certificates(const struct tls_files *t, struct http_certificate *out, size_t max);
+
 /* End looking after the files; the loop has to run once more. May be called twice. */
 void tls_files_close(struct tls_files *t);
 

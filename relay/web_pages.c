@@ -4,6 +4,8 @@
 #include "relay/admin/assets.h"
 #include "relay/base/clock.h"
 
+enum { CERTIFICATES_SHOWN = 64 };
+
 static const struct field no_store[] = {FIELD("Cache-Control", "no-store"), {NULL, {NULL, 0}}};
 
 /* Nothing foreign is loaded, nothing inline runs, nobody frames the page. */
@@ -18,6 +20,10 @@ static const struct field console_fields[] = {
 static bool is_ready(struct pages *p, struct buf *why) {
     if (atomic_load(&p->leaving)) {
         buf_puts(why, "draining: this node is going down");
+        return false;
+    }
+    if (p->token_keys->auth != NULL && auth_awaits_keys(p->token_keys->auth)) {
+        buf_puts(why, "the keys of tokens were not fetched from --token-jwks-url yet");
         return false;
     }
     return bus_ready(p->bus_options, p->bus_metrics, clock_mono_ms(), why);
@@ -50,7 +56,12 @@ static void metrics(void *arg, struct http_page *page) {
     struct buf why = BUF_INIT;
     page->content_type = METRICS_CONTENT_TYPE;
     page->fields = no_store;
-    metrics_write(&p->metrics, is_ready(p, &why), &page->body);
+    struct metrics_source source = p->metrics;
+    struct http_certificate certificates[CERTIFICATES_SHOWN];
+    source.certificates = certificates;
+    source.certificates_len =
+        tls_files_certificates(p->tls_files, certificates, CERTIFICATES_SHOWN);
+    metrics_write(&source, is_ready(p, &why), &page->body);
     buf_fini(&why);
 }
 

@@ -9,11 +9,15 @@
 #include "relay/admin/metrics.h"
 #include "relay/bus/bus.h"
 #include "relay/http/server.h"
+#include "relay/tls_files.h"
+#include "relay/token_keys.h"
 
 struct pages {
     struct metrics_source metrics;
     const struct bus_options *bus_options;
     const struct bus_metrics *bus_metrics;
+    const struct token_keys *token_keys;
+    const struct tls_files *tls_files;
     atomic_bool leaving;        /* the drain has begun: not ready */
     struct http_route main[10]; /* for the main listeners */
     struct http_route admin[8]; /* for --admin-listen */

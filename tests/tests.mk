@@ -26,8 +26,7 @@ SIM_SRC   := $(sort $(wildcard tests/simulation/*.c))
 SIMULATE  := $(BUILD)/tests/simulation/simulate
 TEST_LIBS := $(BUILD)/libpublish.a $(BUILD)/librelay.a
 CMOCKA_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
-$(TESTS): OWN_LIBS = $(PUBLISH_LIBS) $(CMOCKA_LIBS)
-$(REPLAYS) $(FUZZERS): OWN_LIBS = $(PUBLISH_LIBS)
+$(TESTS): OWN_LIBS = $(CMOCKA_LIBS)
 
 # Figures and a browser tell nothing more about a sanitized relay than the e2e tests do, and take long.
 # In this order: the benchmark's load leaves ports in TIME_WAIT, which others would be refused.

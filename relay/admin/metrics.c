@@ -143,8 +143,8 @@ static void write_ends(const struct metrics_source *s, struct buf *out) {
              sum(s, OF_HTTP, offsetof(struct http_metrics, refused_limit)));
     labelled(out, "streams_refused_total", "reason", "draining",
              sum(s, OF_HTTP, offsetof(struct http_metrics, refused_draining)));
-    static const char *const denials[HTTP_DENIALS] = {"no_token", "invalid_token", "topic",
-                                                      "origin", "barred"};
+    static const char *const denials[HTTP_DENIALS] = {"no_token", "invalid_token", "key_awaited",
+                                                      "topic",    "origin",        "barred"};
     head(out, "requests_denied_total", "counter",
          "Requests denied for what they may read or publish, by reason.");
     for (unsigned why = 0; why < HTTP_DENIALS; why++)
@@ -162,6 +162,16 @@ static void write_limits(const struct http_limit_metrics *m, struct buf *out) {
     for (unsigned limit = 0; limit < HTTP_LIMITS; limit++)
         labelled(out, "limits_reached_total", "limit", http_limit_name(limit),
                  metric_get(&m->reached[limit]));
+}
+
+static void write_jwks(const struct jwks_metrics *j, struct buf *out) {
+    head(out, "token_jwks_fetches_total", "counter",
+         "Times that the JWKS of --token-jwks-url was asked for, by outcome.");
+    labelled(out, "token_jwks_fetches_total", "outcome", "ok", metric_get(&j->fetched));
+    labelled(out, "token_jwks_fetches_total", "outcome", "failed", metric_get(&j->failed));
+    single(out, "token_jwks_fetched_timestamp_seconds", "gauge",
+           "When it last gave keys, in seconds since 1970; 0: it has not, or there is none.",
+           metric_get(&j->fetched_s));
 }
 
 static void write_tls(const struct metrics_source *s, struct buf *out) {
@@ -186,6 +196,16 @@ static void write_proxy_refusals(const struct metrics_source *s, struct buf *out
         labelled(
             out, "proxy_protocol_refused_total", "reason", http_proxy_refusal_name(why),
             sum(s, OF_HTTP, offsetof(struct http_metrics, proxy_refused) + why * sizeof(metric)));
+}
+
+static void write_certificates(const struct metrics_source *s, struct buf *out) {
+    head(out, "tls_certificate_expiry_timestamp_seconds", "gauge",
+         "When a certificate that clients are shown ends, in seconds since 1970.");
+    for (size_t i = 0; i < s->certificates_len; i++)
+        buf_printf(out,
+                   "sse_relay_tls_certificate_expiry_timestamp_seconds{certificate=\"%zu\","
+                   "name=\"%s\"} %" PRId64 "\n",
+                   i + 1, s->certificates[i].name, s->certificates[i].not_after_s);
 }
 
 static void write_floods(const struct metrics_source *s, struct buf *out) {
@@ -327,7 +347,9 @@ void metrics_write(const struct metrics_source *s, bool ready, struct buf *out) 
            s->max_connections);
     write_ends(s, out);
     write_limits(s->limits, out);
+    write_jwks(s->jwks, out);
     write_tls(s, out);
+    write_certificates(s, out);
     write_floods(s, out);
     write_proxy_refusals(s, out);
     write_queues(s, out);

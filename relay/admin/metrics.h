@@ -12,6 +12,7 @@
 #include "relay/bus/bus_metrics.h"
 #include "relay/http/http_metrics.h"
 #include "relay/hub/hub_metrics.h"
+#include "relay/jwks/jwks_metrics.h"
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,6 +29,9 @@ struct metrics_source {
     size_t workers_len;
     const struct bus_metrics *bus;
     const struct http_limit_metrics *limits;
+    const struct jwks_metrics *jwks;
+    const struct http_certificate *certificates; /* of the moment */
+    size_t certificates_len;
     uint64_t max_connections;
     uint64_t started_ms; /* since 1970 */
     const char *version;

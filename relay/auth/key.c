@@ -80,6 +80,17 @@ const char *key_of_public(EVP_PKEY *pkey, struct key *out) {
     return wrong;
 }
 
+void key_copy(const struct key *k, struct key *out) {
+    *out = *k;
+    out->kid = k->kid != NULL ? mem_strndup(k->kid, strlen(k->kid)) : NULL;
+    if (k->public != NULL)
+        EVP_PKEY_up_ref(k->public);
+    if (k->secret == NULL)
+        return;
+    out->secret = mem_zalloc(k->secret_len);
+    memcpy(out->secret, k->secret, k->secret_len);
+}
+
 void key_fini(struct key *k) {
     if (k->secret != NULL)
         OPENSSL_cleanse(k->secret, k->secret_len);

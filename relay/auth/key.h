@@ -35,6 +35,9 @@ const char *key_of_secret(const void *bytes, size_t len, struct key *out);
 /* A key of a public key, whose reference is taken over, also on failure. Returns likewise. */
 const char *key_of_public(EVP_PKEY *pkey, struct key *out);
 
+/* Make *@out the same key, with its own references. */
+void key_copy(const struct key *k, struct key *out);
+
 /* Free what it holds; the secret is overwritten. */
 void key_fini(struct key *k);
 

@@ -1,4 +1,4 @@
-/* Keys from files; see key_set.h. */
+/* Keys from files and addresses; see key_set.h. */
 #include "relay/auth/key_set.h"
 
 #include <errno.h>
@@ -222,4 +222,42 @@ int key_set_add_key_file(struct key_set *set, const char *path, struct buf *why)
                                                                : add_pem(set, path, &content, why);
     forget(&content);
     return rc;
+}
+
+/* ---- from elsewhere ---- */
+
+int key_set_add_fetched(struct key_set *set, const char *json, size_t len, struct buf *why) {
+    struct buf wrong = BUF_INIT;
+    size_t count;
+    int rc = jwk_read(json, len, set->keys + set->len, KEY_SET_MAX - set->len, &count, &wrong);
+    if (rc != RELAY_OK)
+        buf_printf(why, "the JWKS %s", wrong.data);
+    else
+        set->len += count;
+    for (size_t i = 0; rc == RELAY_OK && i < set->len; i++)
+        if (set->keys[i].public == NULL) {
+            buf_puts(why, "the JWKS holds a secret (kty oct), which is none where an address "
+                          "gives it to everybody: --token-secret-file takes one");
+            rc = RELAY_EINVAL;
+        }
+    buf_fini(&wrong);
+    return rc;
+}
+
+int key_set_add_all(struct key_set *set, const struct key_set *other, struct buf *why) {
+    if (set->len + other->len > KEY_SET_MAX) {
+        buf_printf(why, "files and the JWKS hold %zu keys together: 64 are allowed in all",
+                   set->len + other->len);
+        return RELAY_EINVAL;
+    }
+    for (size_t i = 0; i < other->len; i++)
+        key_copy(&other->keys[i], &set->keys[set->len++]);
+    return RELAY_OK;
+}
+
+bool key_set_has_kid(const struct key_set *set, const char *kid) {
+    for (size_t i = 0; i < set->len; i++)
+        if (set->keys[i].kid != NULL && strcmp(set->keys[i].kid, kid) == 0)
+            return true;
+    return false;
 }

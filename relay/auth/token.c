@@ -10,6 +10,11 @@
 static const char no_token[] = "This is not a JSON Web Token: three texts in base64url with dots "
                                "between.";
 
+static const char no_key[] =
+    "This relay has no key for the algorithm (alg) and the name (kid) that "
+    "the token gives.";
+static const char wrong_key[] = "The signature of the token is not of a key that this relay has.";
+
 /* What the header says. */
 struct header {
     json_t *json; /* owns kid */
@@ -50,10 +55,25 @@ static const char *check_signature(const struct header *h, const struct key_set 
                        (const unsigned char *)signature->data, signature->len))
             return NULL;
     }
-    return tried
-               ? "The signature of the token is not of a key that this relay has."
-               : "This relay has no key for the algorithm (alg) and the name (kid) that the token "
-                 "gives.";
+    return tried ? wrong_key : no_key;
+}
+
+bool token_lacks_key(const char *wrong) {
+    return wrong == no_key || wrong == wrong_key;
+}
+
+int token_kid(const char *text, size_t len, struct buf *out) {
+    const char *end = len > 0 && len <= TOKEN_MAX_BYTES ? memchr(text, '.', len) : NULL;
+    struct buf bytes = BUF_INIT;
+    struct header h = {0};
+    if (end != NULL && base64url_decode(text, (size_t)(end - text), &bytes) == RELAY_OK)
+        read_header(&bytes, &h);
+    bool named = h.kid != NULL && *h.kid != '\0';
+    if (named)
+        buf_puts(out, h.kid);
+    json_decref(h.json);
+    buf_fini(&bytes);
+    return named ? RELAY_OK : RELAY_EINVAL;
 }
 
 int token_claims(const char *text, size_t len, struct buf *out) {

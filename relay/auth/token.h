@@ -4,6 +4,8 @@
 #ifndef RELAY_AUTH_TOKEN_H
 #define RELAY_AUTH_TOKEN_H
 
+#include <stdbool.h>
+
 #include "relay/auth/grant.h"
 #include "relay/auth/key_set.h"
 
@@ -20,6 +22,14 @@ enum { TOKEN_MAX_BYTES = 16 * 1024 };
  * does. It never holds a part of the token. */
 const char *token_verify(const char *text, size_t len, const struct key_set *set,
                          const struct grant_rules *rules, uint64_t now_ms, struct grant *out);
+
+/* Whether @wrong, which token_verify() returned, says that no key of the set has signed the token.
+ */
+bool token_lacks_key(const char *wrong);
+
+/* Append the name (kid) of the key that @text says it is signed with. Returns RELAY_OK, or
+ * RELAY_EINVAL where it names none. */
+int token_kid(const char *text, size_t len, struct buf *out);
 
 /* Append the claims of the token @text, as JSON, without looking at its signature: for whoever
  * wants to see what a token says. Returns RELAY_OK, or RELAY_EINVAL where it is none. */

@@ -217,6 +217,40 @@ const char *check_cookie(char *value) {
                : "is not the name of a cookie";
 }
 
+static bool is_loopback(const char *host) {
+    struct in_addr v4;
+    return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+           (inet_pton(AF_INET, host, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127);
+}
+
+/* All of @authority is a host, with a port behind it or not; the port is cut off. */
+static const char *check_authority(char *authority) {
+    char *colon = port_colon(authority);
+    unsigned port = 0;
+    const char *wrong = colon != NULL ? parse_port(colon + 1, &port) : NULL;
+    if (colon != NULL)
+        *colon = '\0';
+    return wrong != NULL ? wrong : check_host_part(authority, strlen(authority));
+}
+
+const char *check_jwks_url(char *value) {
+    bool tls = strncmp(value, "https://", 8) == 0;
+    if (!tls && strncmp(value, "http://", 7) != 0)
+        return "does not begin with https://";
+    for (const char *c = value; *c != '\0'; c++)
+        if (*c <= ' ' || *c > '~' || strchr("#\"<>\\^`{|}", *c) != NULL)
+            return "holds a character that an address is not asked for with";
+    const char *host = strstr(value, "://") + 3;
+    char *authority = mem_strndup(host, strcspn(host, "/?"));
+    const char *wrong = strchr(authority, '@') != NULL ? "holds a user or a password" : NULL;
+    if (wrong == NULL)
+        wrong = check_authority(authority);
+    if (wrong == NULL && !tls && !is_loopback(authority))
+        wrong = "is asked without TLS, so whoever is on the way could make keys up";
+    free(authority);
+    return wrong;
+}
+
 const char *check_public(char *value) {
     if (strstr(value, "{sub}") != NULL)
         return "has {sub} in it, but whoever comes without a token has no subject";

@@ -22,6 +22,9 @@ const char *check_network(char *value);
 /* A cookie's name (RFC 6265). */
 const char *check_cookie(char *value);
 
+/* The address of a JWKS: https://, or http:// and a loopback address; no user, nothing behind #. */
+const char *check_jwks_url(char *value);
+
 /* A pattern of topics without a place for a subject. */
 const char *check_public(char *value);
 

@@ -260,7 +260,14 @@ static bool check_tokens(struct loader *l) {
                                             "--public",
                                             "--max-connections-per-subject",
                                             "--max-failed-tokens"};
-    if (l->config.token_secret_files.len + l->config.token_keys.len > 0)
+    const struct option *ca = option_named("--token-jwks-ca");
+    if (l->config.token_jwks_ca != NULL && l->config.token_jwks_url == NULL) {
+        put_subject(l, ca, *source_of(l, ca), NULL);
+        buf_puts(l->message, " is nothing without an address; allowed: beside --token-jwks-url");
+        return false;
+    }
+    if (l->config.token_secret_files.len + l->config.token_keys.len > 0 ||
+        l->config.token_jwks_url != NULL)
         return true;
     for (size_t i = 0; i < sizeof(of_tokens) / sizeof(of_tokens[0]); i++) {
         const struct option *o = option_named(of_tokens[i]);
@@ -269,7 +276,7 @@ static bool check_tokens(struct loader *l) {
             continue;
         put_subject(l, o, *source_of(l, o), NULL);
         buf_puts(l->message, " is nothing without a key for tokens; allowed: beside "
-                             "--token-secret-file or --token-key");
+                             "--token-secret-file, --token-key or --token-jwks-url");
         return false;
     }
     return true;
@@ -416,8 +423,7 @@ static enum config_action act(struct loader *l) {
         buf_puts(l->message, "sse-relay " SSE_VERSION "\n");
         break;
     case ACTION_CHECK:
-        buf_puts(l->message, "configuration is valid\n");
-        break;
+        return CONFIG_CHECK_FILES;
     case ACTION_PRINT:
         put_config(&l->config, l->message);
         break;

@@ -103,6 +103,8 @@ struct config {
     struct config_strings cors_origins; /* each "scheme://host[:port]" in lower case, or "*" */
     bool allow_anonymous_publish;
     struct config_strings token_secret_files, token_keys; /* paths */
+    char *token_jwks_url; /* https://, or http:// and a loopback address; NULL: none */
+    char *token_jwks_ca;  /* a path; NULL: the system's authorities */
     struct config_strings token_audiences, token_issuers;
     char *token_claim;                   /* where topics stand in a token */
     char *token_cookie;                  /* NULL: cookies are not looked at */
@@ -124,6 +126,7 @@ struct config {
 enum config_action {
     /* With these *out is filled, and the caller ends it with config_fini(). */
     CONFIG_RUN,
+    CONFIG_CHECK_FILES,  /* say whether its files can be used */
     CONFIG_CHECK_HEALTH, /* ask the relay that runs with *out for /healthz */
     CONFIG_CHECK_READY,  /* and for /readyz */
     /* With these it is not. */

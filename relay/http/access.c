@@ -13,6 +13,9 @@
 #include "relay/http/limits.h"
 #include "relay/http/respond.h"
 
+/* Whose key is still to be fetched comes again in 2 to 6 s. */
+enum { KEY_RETRY_MS = 2000 };
+
 #define CHALLENGE "Bearer realm=\"sse-relay\""
 
 /* ---- where the token stands ---- */
@@ -213,8 +216,9 @@ static size_t first_denied(const struct auth *auth, const struct grant *grant,
 }
 
 /* Decide by the token that was found. */
-static bool may_with(struct exchange *x, const struct found_token *found, enum auth_action action,
-                     const struct topic_list *topics, struct grant *grant) {
+static enum access may_with(struct exchange *x, const struct found_token *found,
+                            enum auth_action action, const struct topic_list *topics,
+                            struct grant *grant) {
     struct auth *auth = x->service->options.auth;
     struct limits *limits = x->service->options.shared->limits;
     uint64_t address = exchange_limit_key(x);
@@ -223,30 +227,35 @@ static bool may_with(struct exchange *x, const struct found_token *found, enum a
         respond_later(x, 429, after_s,
                       "Too many tokens from your address were not valid (--max-failed-tokens), so "
                       "this one was not looked at. Get a new token, and try again later.");
-        return false;
+        return ACCESS_DENIED;
     }
-    const char *wrong =
-        auth_verify(auth, found->text.data, found->text.len, clock_wall_ms(), grant);
-    if (wrong != NULL) {
+    const char *wrong;
+    enum auth_verdict verdict =
+        auth_verify(auth, found->text.data, found->text.len, clock_wall_ms(), grant, &wrong);
+    if (verdict == AUTH_KEY_AWAITED)
+        return ACCESS_LATER;
+    if (verdict == AUTH_INVALID) {
         limits_token_failed(limits, address);
         deny_invalid(x, wrong);
-        return false;
+        return ACCESS_DENIED;
     }
     size_t denied = first_denied(auth, grant, action, topics);
     if (denied < topics->len)
         deny_topic(x, action, topics->positions[denied]);
     return denied == topics->len && !is_barred(x, KICK_SUBJECT, &grant->subject, action) &&
-           !is_barred(x, KICK_TOKEN, &grant->id, action);
+                   !is_barred(x, KICK_TOKEN, &grant->id, action)
+               ? ACCESS_GRANTED
+               : ACCESS_DENIED;
 }
 
-static bool may(struct exchange *x, enum auth_action action, const struct topic_list *topics,
-                struct grant *grant) {
+static enum access may(struct exchange *x, enum auth_action action, const struct topic_list *topics,
+                       struct grant *grant) {
     const struct http_options *o = &x->service->options;
     size_t guarded = first_guarded(o->auth, action, topics);
     if (guarded == topics->len)
-        return true;
+        return ACCESS_GRANTED;
     struct found_token found;
-    bool good = false;
+    enum access access = ACCESS_DENIED;
     find_token(x, &found);
     if (found.twice)
         deny_invalid(x, "The request has more than one header Authorization.");
@@ -260,9 +269,9 @@ static bool may(struct exchange *x, enum auth_action action, const struct topic_
             "page's Origin has to be this host, or be named with --cors-origin. Programs send the "
             "token in the header Authorization.");
     else
-        good = may_with(x, &found, action, topics, grant);
+        access = may_with(x, &found, action, topics, grant);
     buf_fini(&found.decoded);
-    return good;
+    return access;
 }
 
 int access_topics(struct exchange *x, struct topic_list *out, struct buf *why) {
@@ -288,10 +297,19 @@ static bool has_barred_topic(struct exchange *x, const struct topic_list *topics
     return false;
 }
 
-bool access_may_read(struct exchange *x, const struct topic_list *topics, struct grant *grant) {
+const char *access_later(struct exchange *x, uint64_t *retry_ms) {
+    metric_add(&x->service->metrics->denied[HTTP_DENIED_KEY], 1);
+    *retry_ms = KEY_RETRY_MS + rng_below(&x->service->rng, 2 * KEY_RETRY_MS);
+    return "The token is signed with a key that this relay does not have yet. It asks the issuer "
+           "for its keys; try again.";
+}
+
+enum access access_to_read(struct exchange *x, const struct topic_list *topics,
+                           struct grant *grant) {
     *grant = (struct grant){0};
-    return (x->service->options.auth == NULL || may(x, AUTH_SUBSCRIBE, topics, grant)) &&
-           !has_barred_topic(x, topics);
+    enum access access =
+        x->service->options.auth == NULL ? ACCESS_GRANTED : may(x, AUTH_SUBSCRIBE, topics, grant);
+    return access == ACCESS_GRANTED && has_barred_topic(x, topics) ? ACCESS_DENIED : access;
 }
 
 uint64_t access_expires_ms(const struct grant *grant) {
@@ -304,14 +322,19 @@ uint64_t access_expires_ms(const struct grant *grant) {
 bool access_may_publish(struct exchange *x, struct grant *grant) {
     struct topic_list topics;
     struct buf why = BUF_INIT;
-    bool good = false;
+    enum access access = ACCESS_DENIED;
     *grant = (struct grant){0};
     if (access_topics(x, &topics, &why) != RELAY_OK) {
         respond_problem(x, 400, NULL, why.data);
     } else {
-        good = may(x, AUTH_PUBLISH, &topics, grant);
+        access = may(x, AUTH_PUBLISH, &topics, grant);
         topic_list_fini(&topics);
     }
+    if (access == ACCESS_LATER) {
+        uint64_t retry_ms;
+        const char *detail = access_later(x, &retry_ms);
+        respond_retry(x, retry_ms / 1000, detail);
+    }
     buf_fini(&why);
-    return good;
+    return access == ACCESS_GRANTED;
 }

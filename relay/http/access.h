@@ -17,11 +17,21 @@
 /* The topics that @x's query names, as topic_list_parse(); too many of them are counted. */
 int access_topics(struct exchange *x, struct topic_list *out, struct buf *why);
 
-/* Whether @x's request may read @topics: true without keys, and where all of them are public; a
+enum access {
+    ACCESS_GRANTED,
+    ACCESS_DENIED, /* it was answered */
+    ACCESS_LATER   /* the key of its token is still to be fetched: not answered yet */
+};
+
+/* Whether @x's request may read @topics: granted without keys, and where all of them are public; a
  * token is then not looked at, and *@grant is all zero. Who was kicked and is barred may not, nor
- * may anybody read a topic that is. Otherwise it was answered. End @grant with grant_fini(),
- * whatever is returned. */
-bool access_may_read(struct exchange *x, const struct topic_list *topics, struct grant *grant);
+ * may anybody read a topic that is. End @grant with grant_fini(), whatever is returned. */
+enum access access_to_read(struct exchange *x, const struct topic_list *topics,
+                           struct grant *grant);
+
+/* What a request is told that comes too early for the key of its token, and when it should come
+ * again. */
+const char *access_later(struct exchange *x, uint64_t *retry_ms);
 
 /* When a stream that @grant allows has to end (clock_mono_ms(); 0: never). */
 uint64_t access_expires_ms(const struct grant *grant);

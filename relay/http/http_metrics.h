@@ -2,6 +2,8 @@
 #ifndef RELAY_HTTP_HTTP_METRICS_H
 #define RELAY_HTTP_HTTP_METRICS_H
 
+#include <stdint.h>
+
 #include "relay/base/metric.h"
 #include "relay/hub/hub_metrics.h"
 
@@ -9,9 +11,10 @@
 enum http_denial {
     HTTP_DENIED_NO_TOKEN, /* 401: it has none, and needs one */
     HTTP_DENIED_INVALID,  /* 401: its token is wrong, expired, or of nobody we know */
-    HTTP_DENIED_TOPIC,    /* 403: the token does not allow the topic */
-    HTTP_DENIED_ORIGIN,   /* 403: a POST from a page of another origin, or by cookie from none */
-    HTTP_DENIED_BARRED,   /* 403: it was kicked, and may not come back yet */
+    HTTP_DENIED_KEY,   /* 503, or a stream that ends: the key of its token is still to be fetched */
+    HTTP_DENIED_TOPIC, /* 403: the token does not allow the topic */
+    HTTP_DENIED_ORIGIN, /* 403: a POST from a page of another origin, or by cookie from none */
+    HTTP_DENIED_BARRED, /* 403: it was kicked, and may not come back yet */
     HTTP_DENIALS
 };
 
@@ -76,6 +79,12 @@ struct http_limit_metrics {
 static inline void http_limit_reached(struct http_limit_metrics *m, enum http_limit limit) {
     atomic_fetch_add_explicit(&m->reached[limit], 1, memory_order_relaxed);
 }
+
+/* A certificate that clients are shown, for the metrics page. */
+struct http_certificate {
+    char name[64]; /* a host that it is for, as far as it fits; of letters, digits and .*:_- */
+    int64_t not_after_s; /* since 1970 */
+};
 
 struct http_metrics {
     metric connections;

@@ -228,13 +228,23 @@ static void accept_stream(struct exchange *x, const struct stream_query *q) {
         open_stream(x, &head, q);
 }
 
+static bool may_read(struct exchange *x, struct stream_query *q) {
+    enum access access = access_to_read(x, &q->topics, &q->grant);
+    if (access == ACCESS_LATER) {
+        uint64_t retry_ms;
+        const char *detail = access_later(x, &retry_ms);
+        turn_away(x, 503, "keys", retry_ms, detail);
+    }
+    return access == ACCESS_GRANTED;
+}
+
 void sse_get(struct exchange *x) {
     struct stream_query q;
     struct buf why = BUF_INIT;
     if (parse_query(x, &q, &why) != RELAY_OK) {
         respond_problem(x, 400, NULL, why.data);
     } else {
-        if (!rejected(x) && access_may_read(x, &q.topics, &q.grant))
+        if (!rejected(x) && may_read(x, &q))
             accept_stream(x, &q);
         grant_fini(&q.grant);
         topic_list_fini(&q.topics);

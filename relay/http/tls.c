@@ -342,3 +342,49 @@ int64_t tls_not_after(struct tls *tls) {
     tls_set_unref(set);
     return seconds;
 }
+
+/* ---- for the metrics page ---- */
+
+/* A certificate may say anything; what is written stands between quotes. */
+static void put_name(const unsigned char *text, int len, struct http_certificate *out) {
+    size_t n = 0;
+    for (int i = 0; i < len && n < sizeof(out->name) - 1; i++) {
+        bool plain = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z') ||
+                     (text[i] >= '0' && text[i] <= '9') ||
+                     (text[i] != '\0' && strchr(".*:_-", text[i]) != NULL);
+        out->name[n++] = plain ? (char)text[i] : '_';
+    }
+    out->name[n] = '\0';
+}
+
+/* The first host among the names, or the common name. */
+static void name_certificate(const X509 *cert, struct http_certificate *out) {
+    const ASN1_STRING *found = NULL;
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    for (int i = 0; i < sk_GENERAL_NAME_num(names) && found == NULL; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type == GEN_DNS)
+            found = name->d.dNSName;
+    }
+    if (found == NULL) {
+        const X509_NAME *subject = X509_get_subject_name(cert);
+        int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+        if (at >= 0)
+            found = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
+    }
+    put_name(found != NULL ? ASN1_STRING_get0_data(found) : NULL,
+             found != NULL ? ASN1_STRING_length(found) : 0, out);
+    GENERAL_NAMES_free(names);
+}
+
+size_t tls_certificates(struct tls *tls, struct http_certificate *out, size_t max) {
+    struct tls_set *set = tls_set_ref(tls);
+    size_t len = set->len < max ? set->len : max;
+    for (size_t i = 0; i < len; i++) {
+        const X509 *cert = SSL_CTX_get0_certificate(set->contexts[i]);
+        out[i].not_after_s = seconds_of(X509_get0_notAfter(cert));
+        name_certificate(cert, &out[i]);
+    }
+    tls_set_unref(set);
+    return len;
+}

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "relay/base/buf.h"
+#include "relay/http/http_metrics.h"
 
 struct tls;
 struct tls_set;
@@ -39,6 +40,10 @@ void tls_free(struct tls *tls);
 
 /* When the first of the certificates ends, in seconds since 1970. */
 int64_t tls_not_after(struct tls *tls);
+
+/* What there is to say of the certificates, up to @max of them, in the order of the options.
+ * Returns how many. Any thread. */
+size_t tls_certificates(struct tls *tls, struct http_certificate *out, size_t max);
 
 /* The present set, with a reference of the caller's. */
 struct tls_set *tls_set_ref(struct tls *tls);

@@ -8,6 +8,7 @@ import pytest
 
 import harness
 from settings import ROOT, tool
+from tls_raw import Certificate
 
 ROOM = ROOT / "deploy/observability"
 RULES, SCENARIOS, CONFIG = (ROOM / "prometheus" / name for name in ("alerts.yml", "alerts.test.yml", "prometheus.yml"))
@@ -62,7 +63,9 @@ def test_each_alert_links_to_its_page():
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory, redis):
     """What a real relay has."""
-    relay = harness.Relay(tmp_path_factory.mktemp("relay"), "relay", redis.url, "--drain", "0s", "--drain-grace", "0s")
+    directory = tmp_path_factory.mktemp("relay")
+    tls = ("--listen", "https://127.0.0.1:0", *Certificate(directory, "own", "localhost").options)
+    relay = harness.Relay(directory, "relay", redis.url, *tls, "--drain", "0s", "--drain-grace", "0s")
     yield relay.wait_ready().metrics()
     relay.finish()
 

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from harness import run_relay
+from jose import Secret
+from tls_raw import Certificate
 
 
 def printed(*args, env=None):
@@ -71,6 +73,25 @@ def test_check_config(config_file):
     good = run_relay("--check-config", "--config", config_file({"workers": 2, "demo": True}))
     assert good.returncode == 0 and "listening" not in good.stdout
     assert run_relay("--check-config", "--config", config_file({"workers": -2})).returncode == 2
+
+
+def test_check_config_reads_the_files(redis, tmp_path):
+    """Keys and certificates are read as at the start, and what is wrong with one is said in the same words."""
+    secret, short = Secret(tmp_path), tmp_path / "short"
+    own, other = Certificate(tmp_path, "own", "localhost"), Certificate(tmp_path, "other", "localhost")
+    short.write_text("secret")
+    tls = ["--listen", "https://127.0.0.1:0"]
+    good = run_relay("--check-config", "--token-secret-file", secret.path, *tls, *own.options)
+    assert good.returncode == 0 and good.stdout == "configuration is valid\n"
+    for bad in (
+        ["--token-secret-file", short], ["--token-key", tmp_path / "missing.pem"], ["--token-jwks-url", "https://a.test/", "--token-jwks-ca", short.parent / "none"],
+        [*tls, "--tls-cert", own.cert, "--tls-key", other.key], [*tls, "--tls-cert", short, "--tls-key", own.key],
+        [*tls, *own.options, "--tls-ticket-key", short], [*tls, *own.options, "--tls-client-ca", short],
+    ):  # fmt: skip
+        checked = run_relay("--check-config", *bad)
+        started = run_relay("--redis", redis.url, *(["--listen", "127.0.0.1:0"] if "--listen" not in bad else []), *bad)
+        assert checked.returncode == started.returncode == 1 and not checked.stdout
+        assert checked.stderr == started.stderr and str(tmp_path) in checked.stderr
 
 
 def test_help_and_version():

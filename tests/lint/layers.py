@@ -19,12 +19,14 @@ ROOMS = {
     "relay/bus": ["relay/base", "relay/wire", "relay/sse", "relay/redis", "relay/auth/bars.h"],
     "relay/hub": ["relay/base", "relay/wire", "relay/sse", "relay/bus/message.h"],
     "relay/auth": ["relay/base", "relay/wire"],
+    "relay/jwks": ["relay/base"],
     "relay/http": ["relay/base", "relay/wire", "relay/sse", "relay/hub", "relay/auth"],
-    "relay/admin": ["relay/base", "relay/bus/bus_metrics.h", "relay/hub/hub_metrics.h", "relay/http/http_metrics.h"],
+    "relay/admin": ["relay/base", "relay/bus/bus_metrics.h", "relay/hub/hub_metrics.h", "relay/http/http_metrics.h",
+                    "relay/jwks/jwks_metrics.h"],
     "relay/config": ["relay/base", "relay/wire", "relay/redis", "relay/options", "relay/auth/pattern.h"],
     "relay/embedded": ["relay/base"],
     # The wiring, the files right in relay/, knows every room.
-    "relay": [f"relay/{room}" for room in ("base", "wire", "sse", "redis", "bus", "hub", "auth", "http", "admin",
+    "relay": [f"relay/{room}" for room in ("base", "wire", "sse", "redis", "bus", "hub", "auth", "jwks", "http", "admin",
                                          "options", "config", "embedded")],
     # sse-publish, which of the relay may know these three rooms alone.
     "publisher-cli/base": ["relay/base", "relay/wire", "relay/redis/url.h"],
@@ -43,12 +45,12 @@ ROOMS = {
 
 # A library's headers -> the rooms, or single files without their ending, that may include them.
 LIBRARIES = {
-    r"uv\.h|uv/.*": ["relay/base", "relay/redis", "relay/bus/bus", "relay/http", "relay/admin", "relay/embedded",
+    r"uv\.h|uv/.*": ["relay/base", "relay/redis", "relay/bus/bus", "relay/jwks/source", "relay/http", "relay/admin", "relay/embedded",
                      "relay", "publisher-cli/options", "publisher-cli/input", "publisher-cli/publish",
                      "publisher-cli/tail", "publisher-cli/token", "publisher-cli/inspect"],
     r"jansson\.h": ["relay/wire", "relay/auth", "relay/config/file", "publisher-cli/tail"],
     r"hiredis\.h|hiredis/.*|sds\.h|read\.h": ["relay/redis"],
-    r"curl/.*": ["publisher-cli/tail"],
+    r"curl/.*": ["relay/jwks/get", "publisher-cli/tail"],
     r"llhttp\.h|nghttp2/.*": ["relay/http"],
     r"openssl/.*": ["relay/redis", "relay/auth", "relay/http", "relay/health_check"],
     r"sys/socket\.h|sys/un\.h|netinet/.*|netdb\.h": [

@@ -148,12 +148,6 @@ def test_the_benchmark_comes_last():
     assert "test_" not in planned[planned.rfind("tests/bench/test_") + len("tests/bench/test_"):]
 
 
-def test_the_relay_is_linked_without_what_only_the_command_line_needs():
-    linked = {name: call("ldd", BUILD / name).stdout for name in ("sse-relay", "sse-publish")}
-    assert "libcurl" in linked["sse-publish"] and "libcurl" not in linked["sse-relay"]
-    assert "libuv" in linked["sse-relay"]
-
-
 def test_install_and_uninstall_keep_to_their_folder(tmp_path):
     # -o all: what is installed is what is being tested, whatever flags it was built with.
     arguments = ("-o", "all", f"BUILD={BUILD}", f"DESTDIR={tmp_path}", "PREFIX=/opt/sse")

@@ -20,6 +20,7 @@ struct world {
     struct http_metrics http_metrics;
     struct bus_metrics bus_metrics;
     struct http_limit_metrics limit_metrics;
+    struct jwks_metrics jwks_metrics;
     struct metric_histogram lag;
     struct metrics_worker worker;
     struct hub *hub;
@@ -84,6 +85,7 @@ static double value_of(const struct world *w, const char *sample) {
                                     .workers_len = 1,
                                     .bus = &w->bus_metrics,
                                     .limits = &w->limit_metrics,
+                                    .jwks = &w->jwks_metrics,
                                     .started_ms = 1700000000123,
                                     .version = "1"};
     struct buf page = BUF_INIT;

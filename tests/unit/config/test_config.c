@@ -487,8 +487,8 @@ static void test_star_stands_alone(void **state) {
 
 static void test_actions(void **state) {
     struct world *w = *state;
-    assert_int_equal(load(w, ARGS("--check-config"), NONE), CONFIG_EXIT_OK);
-    assert_string_equal(w->message.data, "configuration is valid\n");
+    assert_int_equal(load(w, ARGS("--check-config", "--listen=:6"), NONE), CONFIG_CHECK_FILES);
+    assert_int_equal(w->config.listen.items[0].port, 6);
     assert_int_equal(load(w, ARGS("--check-config", "--retry=1"), NONE), CONFIG_EXIT_USAGE);
     assert_int_equal(load(w, ARGS("--version"), NONE), CONFIG_EXIT_OK);
     assert_string_equal(w->message.data, "sse-relay " SSE_VERSION "\n");
@@ -508,7 +508,7 @@ static void test_nothing_is_handed_out_but_to_run(void **state) {
     struct config before, out;
     memset(&before, 0x5a, sizeof(before));
     out = before;
-    assert_int_equal(config_load(&out, 2, ARGS("--check-config", "--listen=:1"), NONE, &w->message),
+    assert_int_equal(config_load(&out, 2, ARGS("--print-config", "--listen=:1"), NONE, &w->message),
                      CONFIG_EXIT_OK);
     assert_int_equal(config_load(&out, 3, ARGS("--listen=:1", "--retry=1"), NONE, &w->message),
                      CONFIG_EXIT_USAGE);
