@@ -594,18 +594,21 @@ def test_a_token_opens_what_needs_one(browser, start_relay, tmp_path):
 
 
 def test_the_readme_page_comes_back_with_a_new_token(browser, start_relay, tmp_path):
-    """A stream that ends with its token goes on with the next one, as the README has it."""
+    """A stream that ends with its token goes on with the next one, as the README has it, and from where it was: what was published
+    in between is not lost."""
     secret = jose.Secret(tmp_path)
     relay = start_relay("--token-secret-file", secret.path)
     first, second = (jose.token(secret, subscribe=["users.7.inbox"], publish=["users.7.inbox"], ttl=ttl) for ttl in (-27, 600))
     section = README.partition("## Or by token")[2]
     snippet = section.partition("```js\n")[2].partition("```")[0]
-    assert "function open(token)" in snippet and "/my-application/token" in snippet
+    assert "function open(token, last)" in snippet and "/my-application/token" in snippet
     browser.open(f"{relay.url}/healthz")
     browser.script("""
         const asked = [];
         window.asked = asked;
-        window.fetch = async (url) => { asked.push(url); return new Response(arguments[1]); };
+        const given = new Promise((resolve) => { window.give = resolve; });
+        const token = arguments[1];
+        window.fetch = async (url) => { asked.push(url); await given; return new Response(token); };
         const seen = [];
         window.seen = seen;
         console.log = (text) => seen.push(text);
@@ -613,8 +616,9 @@ def test_the_readme_page_comes_back_with_a_new_token(browser, start_relay, tmp_p
     """, snippet, second, first)
     browser.wait("return window.asked.length === 1 && window.asked[0] === '/my-application/token'", seconds=90)
 
-    def arrived():
-        relay.post("/sse?topic=users.7.inbox", b"again", [("Authorization", f"Bearer {second}")])
-        return "again" in browser.script("return window.seen")
-
-    wait_until(arrived, "an event with the second token")
+    relay.post("/sse?topic=users.7.inbox", b"meanwhile", [("Authorization", f"Bearer {second}")])
+    browser.script("window.give()")
+    wait_until(lambda: browser.script("return window.seen.length > 0"), "what was published while nobody read")
+    relay.post("/sse?topic=users.7.inbox", b"again", [("Authorization", f"Bearer {second}")])
+    wait_until(lambda: "again" in browser.script("return window.seen"), "an event with the second token")
+    assert browser.script("return window.seen") == ["meanwhile", "again"]
