@@ -160,7 +160,7 @@ static bool walk(enum forwarded_header header, const struct ip_networks *trusted
 struct ip_address forwarded_client(enum forwarded_header header, const struct ip_networks *trusted,
                                    const struct request *r, struct ip_address peer) {
     struct ip_address at = peer;
-    if (header == FORWARDED_NONE || trusted == NULL || !ip_networks_contain(trusted, &peer))
+    if (header == FORWARDED_NONE || trusted == NULL)
         return peer;
     for (size_t i = r->fields_len; i-- > 0;) {
         struct span name = request_span(r, r->fields[i].name);

@@ -120,6 +120,7 @@ void world_start(struct world *w, const struct world_options *o) {
         .shared = &w->shared,
         .origins = {.cors_origins = cors_origins, .cors_origins_len = 1},
         .routes = w->routes,
+        .trusted_proxies = o->trusted_proxies,
         .max_topics = 16,
         .max_streams = 256,
         .allow_publish = true,
@@ -134,7 +135,8 @@ void world_start(struct world *w, const struct world_options *o) {
     w->hub = hub_new(&hub, &w->hub_metrics, clock_mono_ms());
     w->server = server_new(&w->loop, &http, w->hub, &w->metrics);
     open_listener(w, o->send_buffer_bytes);
-    server_listen(w->server, w->listener.fds[0], (struct http_door){.loopback = true});
+    server_listen(w->server, w->listener.fds[0],
+                  (struct http_door){.loopback = true, .proxied = o->proxied});
 }
 
 static void on_closed(void *arg) {

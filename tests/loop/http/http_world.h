@@ -33,6 +33,8 @@ struct world_options {
     uint64_t max_age_ms;
     uint64_t heartbeat_ms;
     bool holds_replays; /* they are answered by world_go_live() alone */
+    bool proxied;       /* the listener wants the PROXY protocol */
+    const struct ip_networks *trusted_proxies;
 };
 
 struct world {

@@ -112,6 +112,14 @@ static void ports_and_brackets_are_taken_off(void **state) {
                "198.51.100.7");
 }
 
+static void quotes_hold_what_separates(void **state) {
+    (void)state;
+    comes_from(RFC, "10.0.0.1", "Forwarded: for=1.1.1.1, for=198.51.100.7;host=\"a\\\",b\"\r\n",
+               "198.51.100.7");
+    comes_from(RFC, "10.0.0.1", "Forwarded: for=1.1.1.1, for=198.51.100.7;host=\"a\\\\\"\r\n",
+               "198.51.100.7");
+}
+
 /* The address that was reached stands; nothing before the rubbish is believed. */
 static void what_is_no_address_ends_the_walk(void **state) {
     static const char *const nodes[] = {"unknown",
@@ -207,6 +215,7 @@ int main(void) {
         cmocka_unit_test(the_last_that_is_not_trusted_is_the_client),
         cmocka_unit_test(several_fields_are_one_list),
         cmocka_unit_test(ports_and_brackets_are_taken_off),
+        cmocka_unit_test(quotes_hold_what_separates),
         cmocka_unit_test(what_is_no_address_ends_the_walk),
         cmocka_unit_test(what_is_no_element_ends_the_walk),
         cmocka_unit_test(a_client_cannot_hide_what_the_proxy_wrote),
