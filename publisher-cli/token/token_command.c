@@ -15,6 +15,9 @@
 #include "relay/auth/token.h"
 #include "relay/base/clock.h"
 #include "relay/base/err.h"
+#include "relay/base/rng.h"
+
+enum { ID_DIGITS = 16 };
 
 static int print(FILE *out, FILE *err, const struct buf *text) {
     if (fwrite(text->data, 1, text->len, out) == text->len && fflush(out) == 0)
@@ -79,7 +82,12 @@ static void put_claim(struct buf *json, const struct options *o) {
 
 static void put_claims(struct buf *json, const struct options *o) {
     uint64_t now_s = clock_wall_ms() / 1000;
+    char id[ID_DIGITS + 1];
+    struct rng rng;
+    rng_init(&rng);
+    rng_hex(&rng, id, ID_DIGITS);
     buf_putc(json, '{');
+    put_text(json, "jti", id); /* by which it can be kicked */
     put_text(json, "sub", o->subject);
     put_text(json, "iss", o->issuer);
     put_text(json, "aud", o->audience);

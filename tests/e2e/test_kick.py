@@ -1,12 +1,15 @@
 """`sse-publish kick`: the streams of a subject, a token or a topic end on every node, and with --for they may not come back."""
 
 import json
+import re
+import shlex
 import time
 
 import pytest
 
 from harness import frozen_thread, json_lines, run_publish, wait_until
 from jose import Secret, token
+from settings import ROOT
 from test_rights import as_listed, listed
 
 BARS = "sse:{0}:bars"
@@ -447,3 +450,16 @@ def test_asks_for_what_can_be(own_redis):
         assert words in kick(own_redis, *args, code=2).stderr, args
     done = kick(own_redis, "--token", "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiIxIn0.c2ln", code=2)
     assert "jti" in done.stderr and "eyJ" not in done.stderr
+
+
+def test_the_lines_of_the_readme(start_node, own_redis, open_stream):
+    """As they stand there, but for where Redis is."""
+    section = re.search(r"^## Kicking somebody out$.*?(?=^## )", (ROOT / "README.md").read_text(), re.M | re.S)[0]
+    (lines,) = re.findall(r"^```sh\n(.*?)^```$", section, re.M | re.S)
+    node = start_node()
+    streams = [open_stream(node, "users.7.inbox", **claims) for claims in ({"sub": "7"}, {"jti": "a1b2c3"}, {})]
+    for line, stream in zip(lines.splitlines(), streams, strict=True):
+        program, command, *args = shlex.split(line, comments=True)
+        assert (program, command) == ("build/sse-publish", "kick")
+        assert told(own_redis, *args)["streams"] == 1
+        assert_kicked(stream)

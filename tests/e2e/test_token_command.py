@@ -39,6 +39,7 @@ def test_a_relay_takes_it(start_relay, tmp_path, kind, alg):
     head, claims = (json.loads(jose.base64.urlsafe_b64decode(part + "==")) for part in text.split(".")[:2])
     assert head == {"alg": alg, "typ": "JWT", "kid": 'a "name"'}
     assert claims.pop("exp") - claims.pop("iat") == 3600
+    assert re.fullmatch("[0-9a-f]{16}", claims.pop("jti"))
     assert claims == {"sub": "7", "iss": "me", "aud": "relay",
                       "my/app": {"sse": {"subscribe": ["users.{sub}.*"], "publish": ["out", "more.**"]}}}
     with relay.stream("users.7.inbox", headers=bearer(text)) as stream:

@@ -61,7 +61,8 @@ void bus_world_start(struct bus_world *w, const struct bus_world_options *o) {
         .ring_topic_bytes = o->ring_topic_bytes > 0 ? o->ring_topic_bytes : LARGE_BYTES,
         .ring_node_bytes = o->ring_node_bytes > 0 ? o->ring_node_bytes : LARGE_BYTES,
         .inboxes = w->inbox_list,
-        .workers = BUS_WORKERS};
+        .workers = BUS_WORKERS,
+        .bars = o->bars};
     w->history = o->history;
     if (!o->unborn) {
         open_publisher(w);

@@ -29,8 +29,9 @@ struct bus_world_options {
     size_t inbox_limit;                       /* of the first worker, in messages; 0: none */
     size_t ring_topic_bytes, ring_node_bytes; /* 0: large */
     uint64_t replay_limit;                    /* 0: none */
-    uint64_t history; /* of what the test's publisher publishes; 0: as it is by default */
-    bool unborn;      /* the domain has no clock before the bus gives it one */
+    uint64_t history;  /* of what the test's publisher publishes; 0: as it is by default */
+    struct bars *bars; /* NULL: nobody can be kicked */
+    bool unborn;       /* the domain has no clock before the bus gives it one */
 };
 
 /* Topics stay subscribed, and rings hold all; or rings hold some events each. */

@@ -184,6 +184,30 @@ static void test_values(void **state) {
     options_fini(&o);
 }
 
+static void test_a_kick(void **state) {
+    (void)state;
+    struct options o = GOOD("kick", "--subject", "alice", "--for", "10m", "--json");
+    assert_int_equal(o.command, COMMAND_KICK);
+    assert_text(o.subject, "alice");
+    assert_int_equal(o.bar_ms, 600000);
+    assert_int_equal(o.output, OUTPUT_JSON);
+    options_fini(&o);
+
+    o = GOOD("kick", "--token=a b", "--lift");
+    assert_text(o.token_id, "a b");
+    assert_null(o.token); /* that of the environment and of `token` */
+    assert_true(o.is_lift && o.bar_ms == 0);
+    options_fini(&o);
+
+    o = GOOD("kick", "-t", "orders.42");
+    assert_int_equal(o.topics_count, 1);
+    options_fini(&o);
+
+    o = GOOD("kick", "--list");
+    assert_true(o.is_list);
+    options_fini(&o);
+}
+
 static void test_headers_and_cookies(void **state) {
     (void)state;
     struct options o =
@@ -418,6 +442,23 @@ static void test_refused_together(void **state) {
          "--repeat needs files: lines of standard input can be read once only"},
         {{"-q", "--output", "json", "t", "d"},
          "--quiet prints nothing, so --output json does not go with it"},
+        {{"kick"},
+         "there is nobody to be kicked: --subject TEXT, --token JTI or --topic TOPIC says whom"},
+        {{"kick", "--subject", "a", "--token", "b"},
+         "--subject, --token and --topic do not go together, and each goes once: a kick is of one "
+         "of them"},
+        {{"kick", "-t", "a", "-t", "b"},
+         "--subject, --token and --topic do not go together, and each goes once: a kick is of one "
+         "of them"},
+        {{"kick", "--subject", "a", "--lift", "--for", "1m"},
+         "--lift and --for do not go together: one ends a bar, the other begins it"},
+        {{"kick", "--list", "--lift"},
+         "--list prints all who may not come back: nothing else goes with it"},
+        {{"kick", "--token", "eyJh.eyJi.c2ln"},
+         "--token is a whole token; its name is its claim `jti`, which `sse-publish token --show` "
+         "prints"},
+        {{"kick", "--subject", "a", "--for", "10"},
+         "--for \"10\" has no unit; allowed: 1s to 365d"},
     };
     check_bad(all, sizeof(all) / sizeof(all[0]));
 }
@@ -502,19 +543,13 @@ static void test_tables(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_headers_and_cookies),
-        cmocka_unit_test(test_rates),
-        cmocka_unit_test(test_help_and_version),
-        cmocka_unit_test(test_refused_words),
-        cmocka_unit_test(test_refused_values),
-        cmocka_unit_test(test_refused_options),
-        cmocka_unit_test(test_refused_together),
-        cmocka_unit_test(test_long_topic),
-        cmocka_unit_test(test_redis),
+        cmocka_unit_test(test_words),           cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_values),          cmocka_unit_test(test_order),
+        cmocka_unit_test(test_a_kick),          cmocka_unit_test(test_headers_and_cookies),
+        cmocka_unit_test(test_rates),           cmocka_unit_test(test_help_and_version),
+        cmocka_unit_test(test_refused_words),   cmocka_unit_test(test_refused_values),
+        cmocka_unit_test(test_refused_options), cmocka_unit_test(test_refused_together),
+        cmocka_unit_test(test_long_topic),      cmocka_unit_test(test_redis),
         cmocka_unit_test(test_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
