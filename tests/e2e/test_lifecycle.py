@@ -104,7 +104,7 @@ def test_address_that_cannot_be_had(socket_dir):
 
 def test_admin_listener(start_relay):
     """--admin-listen: a listener of its own for health, readiness and metrics, and for nothing else."""
-    relay = start_relay("--admin-listen", "127.0.0.1:0").wait_listening(2)
+    relay = start_relay("--admin-listen", "127.0.0.1:0").wait_ready()
     admin = Conn(relay.addresses[1])
     for path in ("/healthz", "/readyz", "/metrics"):
         admin.request("GET", path)
