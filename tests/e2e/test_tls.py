@@ -545,3 +545,24 @@ def test_the_certificate_of_make_run(start_relay, tmp_path):
     for host in ("localhost", "127.0.0.1"):
         curl = ["curl", "-sS", "--cacert", tmp_path / "localhost.crt", f"https://{host}:{address(relay)[1]}/healthz"]
         assert subprocess.run(curl, capture_output=True, check=True).stdout == b"ok\n"
+
+
+def test_the_end_of_each_certificate_is_a_metric(start_relay, secure, certs, tmp_path):
+    """By its number and a host that it is for, also after it was renewed; what a certificate says breaks no line of the page."""
+
+    def ends(relay):
+        found = [(s, v) for n, s, v in relay.metrics().samples if n == "sse_relay_tls_certificate_expiry_timestamp_seconds"]
+        return [(s["certificate"], s["name"], v) for s, v in found]
+
+    def really(cert):
+        said = subprocess.run(["openssl", "x509", "-in", cert.cert, "-noout", "-enddate"], capture_output=True, text=True, check=True).stdout
+        return ssl.cert_time_to_seconds(said.strip().partition("=")[2])
+
+    assert ends(secure) == [(str(n), name, really(cert)) for n, (name, cert) in enumerate(zip(("localhost", "a.test", "*.b.test"), certs), 1)]
+    odd = Certificate(tmp_path, 'a"b}')
+    expired = Certificate(tmp_path, "expired", "localhost", expired=True)
+    relay = start_relay(*TLS, *odd.options).wait_listening(2)
+    assert ends(relay) == [("1", "a_b_", really(odd))]
+    odd.replace(expired)
+    wait_until(lambda: [end for *_, end in ends(relay)] == [really(expired)], "the new certificate")
+    assert ends(start_relay().wait_listening()) == []
