@@ -137,6 +137,7 @@ def test_the_lines_of_the_readme(start_relay, tmp_path):
     options = start.split("#")[0].split()
     assert options[:3] == ["build/sse-relay", "--token-secret-file", "secret"]
     options[2] = tmp_path / "secret"
+    options.remove("--embedded-redis")  # the tests have one
     relay = start_relay(*(str(o).strip("'") for o in options[1:])).wait_ready()
     lines = lines.replace("http://127.0.0.1:8080", relay.url)
     watch = next(line for line in lines.splitlines() if "curl -N" in line)
