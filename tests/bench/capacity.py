@@ -15,9 +15,12 @@ import time
 
 from durable import BATCH, ROOT, Bench
 from resp import RedisClient
-from servers import Process, free_port
+from servers import H2, STREAMS, Process, certificate, free_port
 
 SIZES = (100, 1000, 10000)
+# How subscribers may come: whether by TLS, and the load generator's options.
+WAYS = {"HTTP/1.1": (False, ()), "HTTP/1.1 by TLS": (True, ("--tls",)), "HTTP/2 by TLS": (True, ("--tls", *H2)), "HTTP/2 in cleartext": (False, H2)}
+PLAIN = "HTTP/1.1"
 # What the kernel keeps for an open TCP connection that is polled and has nothing in its buffers.
 CACHES = ("TCP", "sock_inode_cache", "filp", "eventpoll_epi", "ep_head", "lsm_file_cache")
 DENTRY = 192  # one for each socket; counted apart, since everybody on the machine makes some
@@ -33,41 +36,52 @@ def kernel_bytes():
     return sum(int(row[1]) * int(row[3]) for row in rows if row[0] in CACHES)
 
 
+def start_relay(b, way):
+    """A fresh one, warmed by a few subscribers, so that what the first handshake of a process loads is not counted."""
+    if not WAYS[way][0]:
+        b.start_relay()
+        return
+    cert, key = certificate(b.directory)
+    b.start_relay("https://", "--tls-cert", cert, "--tls-key", key)
+    sseload(b, "idle", *WAYS[way][1], "--subscribers", 4, "--seconds", 0.1).communicate()
+
+
 def sseload(b, mode, *options):
     command = [b.build / "tests/bench/sseload", mode, "--target", f"127.0.0.1:{b.relay_port}", "--ready-event", "relay.live",
                "--publish-redis", f"127.0.0.1:{b.redis_port}", "--pid", f"server:{b.relay.popen.pid}", *map(str, options)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def idle(b, connections, seconds):
-    """Bytes of the process and of the kernel, and seconds of CPU a second, for so many connections with a heartbeat of 15 s."""
-    b.start_relay()
+def idle(b, way, connections, seconds):
+    """Bytes of the process and of the kernel, and seconds of CPU a second, for so many streams with a heartbeat of 15 s."""
+    start_relay(b, way)
     time.sleep(1)
     before = kernel_bytes()
-    load = sseload(b, "idle", "--subscribers", connections, "--seconds", seconds)
+    load = sseload(b, "idle", *WAYS[way][1], "--subscribers", connections, "--seconds", seconds)
     time.sleep(seconds * 0.6)
     after = kernel_bytes()
     figures = json.loads(load.communicate()[0])["usage"]["server"]
     # The generator's ends of the connections are in this kernel too.
-    kernel = None if before is None else (after - before) / 2 + DENTRY * connections
+    sockets = connections // STREAMS if H2[0] in WAYS[way][1] else connections
+    kernel = None if before is None else (after - before) / 2 + DENTRY * sockets
     return {"connections": connections, "user": figures["memory_before"] - figures["memory_idle"], "kernel": kernel,
             "cores": figures["cpu_ns"] / seconds / 1e9}
 
 
-def per_connection(b, connections, seconds):
+def per_connection(b, way, connections, seconds):
     """From two runs, so that what every relay has anyhow is not counted."""
-    half, full = idle(b, connections // 2, seconds), idle(b, connections, seconds)
+    half, full = (idle(b, way, count, seconds) for count in (connections // 2, connections))
     each = lambda what: None if full[what] is None else (full[what] - half[what]) / (full["connections"] - half["connections"])
     return {what: each(what) for what in ("user", "kernel", "cores")}
 
 
-def deliveries(b, subscribers, rate, size, seconds):
+def deliveries(b, way, subscribers, rate, size, seconds):
     """Cores of the relay for 100,000 deliveries a second."""
-    b.start_relay()
-    out = json.loads(sseload(b, "load", "--subscribers", subscribers, "--rate", rate, "--size", size, "--seconds", seconds).communicate()[0])
+    start_relay(b, way)
+    out = json.loads(sseload(b, "load", *WAYS[way][1], "--subscribers", subscribers, "--rate", rate, "--size", size, "--seconds", seconds).communicate()[0])
     if out["lost"] or out["duplicates"] or out["damaged"]:
         raise SystemExit(f"deliveries were lost: {out}")
-    return {"subscribers": subscribers, "size": size, "cores": out["usage"]["server"]["cpu_ns"] / out["deliveries"] * 1e-4}
+    return {"way": way, "subscribers": subscribers, "size": size, "cores": out["usage"]["server"]["cpu_ns"] / out["deliveries"] * 1e-4}
 
 
 def log_memory(b, size):
@@ -141,9 +155,10 @@ def main():
         b = Bench(options.build.resolve(), directory)
         try:
             figures = {
-                "connection": per_connection(b, 10000 // share, 30),
-                "deliveries": [deliveries(b, subscribers // share, 100000 // subscribers, size, 8)
-                               for subscribers in (1000, 10000) for size in (100, 1000)],
+                "connection": {way: per_connection(b, way, 10000 // share, 30 if way == PLAIN else 15) for way in WAYS},
+                "deliveries": [deliveries(b, PLAIN, subscribers // share, 100000 // subscribers, size, 8)
+                               for subscribers in (1000, 10000) for size in (100, 1000)]
+                + [deliveries(b, way, 1000 // share, 100, 100, 8) for way in WAYS if way != PLAIN],
                 "log": [log_memory(b, size) for size in SIZES],
                 "publishing": [publishing(b, relays, 100000 // share) for relays in (0, 1, 3, 10)]
                 + [publishing(b, 3, 50000 // share, batch=1)],
@@ -151,11 +166,11 @@ def main():
             }
         finally:
             b.stop()
-    c = figures["connection"]
-    kernel = "unknown (only root may ask)" if c["kernel"] is None else f"{c['kernel'] / 1024:.2f} KiB"
-    print(f"An idle connection: {c['user'] / 1024:.2f} KiB in the process, {kernel} in the kernel; 10,000 of them: {c['cores'] * 1e6:.1f} % of a core")
+    for way, c in figures["connection"].items():
+        kernel = "unknown (only root may ask)" if c["kernel"] is None else f"{c['kernel'] / 1024:.2f} KiB"
+        print(f"An idle stream of {way}: {c['user'] / 1024:.2f} KiB in the process, {kernel} in the kernel; 10,000 of them: {c['cores'] * 1e6:.1f} % of a core")
     for d in figures["deliveries"]:
-        print(f"100,000 deliveries a second of {d['size']:,} bytes to {d['subscribers']:,} subscribers: {d['cores']:.2f} cores")
+        print(f"100,000 deliveries a second of {d['size']:,} bytes to {d['subscribers']:,} subscribers of {d['way']}: {d['cores']:.2f} cores")
     for l in figures["log"]:
         print(f"An event of {l['size']:,} bytes in a log: {l['event']:.0f} bytes of Redis; a topic with one event: {l['topic']} and the event")
     for p in figures["publishing"]:

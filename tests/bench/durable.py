@@ -45,13 +45,13 @@ class Bench:
         self.relay = None
         self.start_relay()
 
-    def start_relay(self):
+    def start_relay(self, scheme="", *options):
         if self.relay:
             self.relay.popen.kill()
             self.relay.popen.wait()
         self.relay = Process(self.directory, "relay", self.relay_port, str(self.build / "sse-relay"), "--workers", "1",
-                             "--listen", f"127.0.0.1:{self.relay_port}", "--redis",
-                             f"redis://127.0.0.1:{self.redis_port}", "--drain", "0s", "--drain-grace", "0s")
+                             "--listen", f"{scheme}127.0.0.1:{self.relay_port}", "--redis",
+                             f"redis://127.0.0.1:{self.redis_port}", "--drain", "0s", "--drain-grace", "0s", *options)
 
     def publish_command(self, topic, history=1000, event=EVENT):
         return ("EVALSHA", self.sha, "3", "sse:{0}:clock", f"sse:{{0}}:log:{topic}", f"sse:{{0}}:last:{topic}", "benchbirth",

@@ -35,8 +35,8 @@ class Measure:
     """One kind of load; `key` names it in the JSON."""
 
     def __init__(self, mode, subscribers, *options, name=None):
-        self.mode, self.subscribers = mode, subscribers
-        self.key = f"{name or mode}-{subscribers}"
+        self.mode, self.name, self.subscribers = mode, name or mode, subscribers
+        self.key = f"{self.name}-{subscribers}"
         self.options = [mode, "--subscribers", str(subscribers), *options]
 
 
@@ -45,6 +45,9 @@ def measures(args):
     short = ["--seconds", str(min(args.seconds, 3)), "--size", str(args.size)]
     for subscribers in (100, 1000) if args.tls else (100, 1000, 10000):
         yield Measure("load", subscribers, "--rate", str(DELIVERIES_PER_SECOND / subscribers), *seconds)
+    if args.tls or args.before:
+        for subscribers in (100, 1000) if args.tls else (1000, 10000):
+            yield Measure("saturate", subscribers, *short, "--backlog", "1", name="step")
     if not args.tls:
         yield Measure("saturate", 1000, *short)
     yield Measure("idle", 10000, "--seconds", "1", "--warmup", "0")
@@ -85,6 +88,9 @@ def rows():
     yield f"CPU µs per delivery, {DELIVERIES_PER_SECOND:,} deliveries/s", None, None, None
     for key, count in loads:
         yield f"  {count} subscribers", key, cpu("server", "deliveries"), "{:.2f}"
+    yield "The same, each event when all have the one before", None, None, None
+    for count in (100, 1000, 10000):
+        yield f"  {count:,} subscribers", f"step-{count}", cpu("server", "deliveries"), "{:.2f}"
     yield "Latency ms, same load", None, None, None
     for key, count in loads:
         for quantile, title in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9")):
@@ -165,9 +171,9 @@ def run_all(args, chosen):
     for repetition in range(args.repeat):
         for measure in measures(args):
             for server_class in chosen:
-                if server_class in unavailable or measure.mode not in server_class.measures:
+                if server_class in unavailable or measure.name not in server_class.measures:
                     continue
-                if args.measures and args.measures.isdisjoint({measure.mode, measure.key}):
+                if args.measures and args.measures.isdisjoint({measure.name, measure.key}):
                     continue
                 result = measure_once(server_class, measure, args)
                 if result.get("unavailable"):

@@ -99,7 +99,7 @@ class Server:
     # Options of the load generator: how to subscribe and publish, and what to add when saturating.
     load_options = ()
     saturate_options = ("--outstanding", "1")
-    measures = ("load", "saturate", "idle", "connect")
+    measures = ("load", "step", "saturate", "idle", "connect")
     # Of an idle measurement: connect a few first, so that what a process needs for the first ones is not counted.
     warm = False
     settle_seconds = 0  # after the start, before anybody connects
@@ -176,7 +176,7 @@ class FloorTls(Floor):
 
     name = "floor-tls"
     load_options = ("--tls",)
-    measures = ("load", "idle", "connect")
+    measures = ("load", "step", "idle", "connect", "resume")
     warm = True
 
     def command(self):
@@ -262,7 +262,7 @@ class NchanTls(NchanRedis):
     name = "nchan-tls"
     load_options = (*Nchan.load_options, "--tls")
     listen_options = " ssl"
-    measures = ("load", "idle", "connect")
+    measures = ("load", "step", "idle", "connect", "resume")
     warm = True
 
     def more_config(self):
@@ -283,7 +283,7 @@ class NchanH2(NchanTls):
     load_options = (*NchanTls.load_options, *H2)
     listen_options = " ssl http2"
     settle_seconds = 1
-    measures = ("load", "idle")
+    measures = ("load", "step", "idle")
 
 
 class Relay(Server):
@@ -318,7 +318,7 @@ class RelayPost(Relay):
     name = "relay-post"
     saturate_options = Server.saturate_options
     published_by_redis = False
-    measures = ("load", "saturate")
+    measures = ("load", "step", "saturate")
 
 
 class RelayBefore(Relay):
@@ -332,7 +332,7 @@ class RelayTls(Relay):
     name = "relay-tls"
     scheme = "https://"
     load_options = (*Relay.load_options, "--tls")
-    measures = ("load", "idle", "connect")
+    measures = ("load", "step", "idle", "connect", "resume")
     warm = True
 
     def command(self):
@@ -343,7 +343,7 @@ class RelayTls(Relay):
 class RelayH2(RelayTls):
     name = "relay-h2"
     load_options = (*RelayTls.load_options, *H2)
-    measures = ("load", "idle")
+    measures = ("load", "step", "idle")
 
 
 class RelayH2c(Relay):
@@ -351,7 +351,7 @@ class RelayH2c(Relay):
 
     name = "relay-h2c"
     load_options = (*Relay.load_options, *H2)
-    measures = ("load", "idle")
+    measures = ("load", "step", "idle")
     warm = True
 
 
