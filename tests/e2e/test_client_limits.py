@@ -8,6 +8,7 @@ import functools
 import json
 import socket
 import struct
+import subprocess
 import time
 
 import pytest
@@ -19,6 +20,7 @@ from harness import wait_until  # noqa: E402
 from http2 import Client  # noqa: E402
 from http_raw import Closed, Conn  # noqa: E402
 from jose import Secret, token  # noqa: E402
+from settings import PUBLISH  # noqa: E402
 
 OURS, THEIRS = "127.0.0.2", "127.0.0.3"  # the tests' own questions come from 127.0.0.1
 
@@ -76,8 +78,11 @@ def told_too_many(answer, option):
 
 
 def try_live(relay, target, **how):
-    """The stream once it is live; None when it was turned away."""
-    stream = relay.stream(target, **how)
+    """The stream once it is live; None when it was turned away, or closed at once."""
+    try:
+        stream = relay.stream(target, **how)
+    except (Closed, ConnectionError):
+        return None
     stream.read_until(lambda: stream.ended or stream.named("relay.live"))
     if stream.ended:
         stream.close()
@@ -210,6 +215,12 @@ def take_nothing(relay, stream):
     stream.close()
 
 
+def be_kicked(relay, stream):
+    argv = [PUBLISH, "kick", "--redis", stream.redis.url, "--subject", "7"]
+    subprocess.run(argv, check=True, capture_output=True)
+    wait_for_the_end(relay, stream)
+
+
 @pytest.mark.parametrize("limit", ["--max-streams-per-subject", "--max-connections-per-subject"])
 @pytest.mark.parametrize(
     "way, options, claims",
@@ -218,9 +229,10 @@ def take_nothing(relay, stream):
         (go_by_reset, [], {}),
         (wait_for_the_end, ["--max-age", "300ms"], {}),
         (wait_for_the_end, [], {"ttl": 2}),
+        (be_kicked, [], {}),
         (take_nothing, ["--write-timeout", "300ms", "--send-buffer", "16KiB", "--outbox-limit", "16KiB", "--linger", "0"], {}),
     ],
-    ids=["close", "reset", "max_age", "expired", "write_timeout"],
+    ids=["close", "reset", "max_age", "expired", "kicked", "write_timeout"],
 )
 def test_a_subjects_stream_ends(guarded, secret, redis, topic, limit, way, options, claims):
     """Whichever way a stream ends, its subject may have another."""

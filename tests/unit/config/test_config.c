@@ -450,6 +450,28 @@ static void test_no_event_outlives_the_memory(void **state) {
     assert_int_equal(w->config.history, 7);
 }
 
+/* A limit that would be no limit is a mistake. */
+static void test_limits_that_limit_nothing(void **state) {
+    struct world *w = *state;
+    assert_refuses(w, ARGS("--publish-burst=9"), NONE,
+                   "--publish-burst (command line) is nothing without a rate; allowed: beside "
+                   "--publish-rate");
+    assert_refuses(w, ARGS("--max-failed-tokens=9"), NONE,
+                   "--max-failed-tokens (command line) is nothing without a key for tokens; "
+                   "allowed: beside --token-secret-file, --token-key or "
+                   "--token-jwks-url");
+    assert_refuses(w, NONE, LIST("SSE_RELAY_MAX_CONNECTIONS_PER_SUBJECT=9"),
+                   "--max-connections-per-subject (environment variable "
+                   "SSE_RELAY_MAX_CONNECTIONS_PER_SUBJECT) is nothing without a key for tokens; "
+                   "allowed: beside --token-secret-file, --token-key or "
+                   "--token-jwks-url");
+    assert_runs(w, ARGS("--publish-burst=9", "--publish-rate=3", "--max-failed-tokens=7"),
+                LIST("SSE_RELAY_TOKEN_KEY=file"));
+    assert_int_equal(w->config.publish_rate, 3);
+    assert_int_equal(w->config.publish_burst, 9);
+    assert_int_equal(w->config.max_failed_tokens, 7);
+}
+
 static void test_whose_proxy_header_is_believed(void **state) {
     struct world *w = *state;
     assert_runs(w,
@@ -582,6 +604,7 @@ int main(void) {
         TEST(test_secrets_are_not_shown),
         TEST(test_embedded_redis_excludes_another),
         TEST(test_no_event_outlives_the_memory),
+        TEST(test_limits_that_limit_nothing),
         TEST(test_whose_proxy_header_is_believed),
         TEST(test_star_stands_alone),
         TEST(test_actions),
