@@ -67,7 +67,7 @@ static int compare_ids(const void *a, const void *b) {
 }
 
 static void place_last(struct waiting *w) {
-    struct event_id pos = w->bus->domain.clock.position;
+    struct event_id pos = w->pos;
     size_t n = w->found_len;
     if (n > 0)
         qsort(w->found, n, sizeof(*w->found), compare_ids);
@@ -88,7 +88,7 @@ struct latest {
 
 static void on_latest(void *arg, int status, const struct redisReply *reply);
 
-/* From @to down; NULL: from the last. Takes @l over. */
+/* From @to down. Takes @l over. */
 static void read_latest(struct latest *l, const struct event_id *to) {
     struct waiting *w = l->waiting;
     struct bus_topic *s = topics_find(&w->bus->domain, l->topic, strlen(l->topic));
@@ -143,15 +143,18 @@ static void on_latest(void *arg, int status, const struct redisReply *reply) {
         place_last(w);
 }
 
+/* Up to the position, which all topics have been read as far as: an entry above it may be the first
+ * of a clock that was born since, and its id would be one that nobody gave. */
 static void find_last(struct waiting *w) {
     const char *name = w->request->names;
+    w->pos = w->bus->domain.clock.position;
     w->failed = false;
     w->found_len = 0;
     for (size_t i = 0; i < w->request->topics_len; i++, name += strlen(name) + 1) {
         struct latest *l = mem_zalloc(sizeof(*l));
         *l = (struct latest){
             .waiting = w, .topic = name, .left = (size_t)w->request->start.last + 1};
-        read_latest(l, NULL);
+        read_latest(l, &w->pos);
     }
 }
 

@@ -15,13 +15,13 @@ struct waiting {
     bool placed;           /* pos is set: where the replay goes on from */
     bool chosen; /* pos is a place of our own choice (since=, last=): what is missing between it */
     struct event_id chosen_at; /* and this, the position then, was not asked for */
-    struct event_id pos;
-    unsigned reasons;        /* for all topics */
-    struct log_page **pages; /* held, one per topic or NULL; NULL: none was needed yet */
-    bool sure;               /* one that was waited for does not cover pos: wait for its own */
-    size_t outstanding;      /* reads for last= under way */
-    bool failed;             /* one failed: ask again when the connection is back */
-    struct event_id *found;  /* by them */
+    struct event_id pos;       /* before that, of last=: the position from which it looks back */
+    unsigned reasons;          /* for all topics */
+    struct log_page **pages;   /* held, one per topic or NULL; NULL: none was needed yet */
+    bool sure;                 /* one that was waited for does not cover pos: wait for its own */
+    size_t outstanding;        /* reads for last= under way */
+    bool failed;               /* one failed: ask again when the connection is back */
+    struct event_id *found;    /* by them */
     size_t found_len;
     bool stale; /* the clock is another one than when the outstanding reads were asked for */
     bool gone;  /* a topic was given up: free once nothing is outstanding */

@@ -158,12 +158,15 @@ static void read_barrier(struct bus_topic *t) {
 
 /* The first event behind the top is known: @first, or (@restart) gone, and others with it. It was
  * not delivered when it was due: nobody announced it, or the connection was lost. Events of other
- * topics may have moved cursors past it since. */
+ * topics may have moved cursors past it since. Of those that are gone nobody knows which was the
+ * first: a cursor may have passed it wherever it is above the top. */
 static void tell_first_missed(struct bus_topic *t, const struct event_id *first,
                               const struct tracker_restart *restart) {
-    bool gone = restart->due && id_compare(&restart->at, &t->history.ring.top) > 0;
+    const struct event_id *top = &t->history.ring.top;
+    bool gone = restart->due && id_compare(&restart->at, top) > 0;
+    const struct event_id least = gone ? id_after(*top) : *first;
     if (t->history.misses)
-        notify_missed_to_all(t, gone ? &restart->at : first);
+        notify_missed_to_all(t, &least);
     t->history.misses = false;
 }
 

@@ -109,3 +109,8 @@ struct event_id id_before(struct event_id id) {
     }
     return id;
 }
+
+struct event_id id_after(struct event_id id) {
+    id.seq++;
+    return id;
+}

@@ -31,5 +31,7 @@ int id_compare(const struct event_id *a, const struct event_id *b);
 
 /* The greatest id below @id that a log can hold. */
 struct event_id id_before(struct event_id id);
+/* The least id above @id. */
+struct event_id id_after(struct event_id id);
 
 #endif
