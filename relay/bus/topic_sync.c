@@ -210,6 +210,17 @@ static void on_page(void *arg, int status, const struct redisReply *reply) {
     take_step(t, &step);
 }
 
+/* The topic's latest event that a failover kept, where the top was lost in it and the ring holds
+ * both; else NULL. */
+static const struct event_id *latest_kept(const struct bus_topic *t) {
+    const struct ring *ring = &t->history.ring;
+    struct event_id end;
+    if (domain_clock_place(&t->domain->clock, &ring->top, &end) == 0)
+        return NULL;
+    size_t i = ring_find(ring, &end);
+    return i > 0 ? &ring_at(ring, i - 1)->id : NULL;
+}
+
 static void on_newest(void *arg, int status, const struct redisReply *reply) {
     struct bus_topic *t = topic_read_finish_log(arg, status, reply);
     if (t == NULL)
@@ -218,7 +229,7 @@ static void on_newest(void *arg, int status, const struct redisReply *reply) {
     bool any = reply->elements > 0 && log_entry_parse(&t->domain->clock, reply->element[0], &e);
     struct tracker_step step =
         tracker_newest(&t->history.tracker, &t->domain->clock, &t->history.ring.top,
-                       any ? &e.id : NULL, clock_mono_ms(), clock_wall_ms());
+                       any ? &e.id : NULL, latest_kept(t), clock_mono_ms(), clock_wall_ms());
     if (step.restart.vanished)
         clock_reader_vanished(t->domain);
     take_step(t, &step);
@@ -236,8 +247,8 @@ static void on_last(void *arg, int status, const struct redisReply *reply) {
     bool any = reply->type == REDIS_REPLY_STRING &&
                id_parse(reply->str, reply->len, &last) == RELAY_OK &&
                strcmp(last.birth, clock->position.birth) == 0;
-    struct tracker_step step =
-        tracker_last(&t->history.tracker, clock, &t->history.ring.top, any ? &last : NULL);
+    struct tracker_step step = tracker_last(&t->history.tracker, clock, &t->history.ring.top,
+                                            latest_kept(t), any ? &last : NULL);
     take_step(t, &step);
 }
 

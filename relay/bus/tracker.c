@@ -97,12 +97,15 @@ static bool is_of_lost_tail(const struct tracker *t, const struct domain_clock *
 /* The latest event is known (NULL: it is still the top): read what is behind the top, or wait for
  * the channel to come as far. */
 static struct tracker_step take_latest(struct tracker *t, const struct domain_clock *clock,
-                                       const struct event_id *top, const struct event_id *latest) {
+                                       const struct event_id *top, const struct event_id *kept,
+                                       const struct event_id *latest) {
     struct tracker_restart news = {.due = false};
     struct event_id at = *top;
     /* After a failover the top may be of what is gone, and ids of now be behind it in the log. */
-    if (is_of_lost_tail(t, clock, top, &at))
-        restart(t, &news, &at, false);
+    if (is_of_lost_tail(t, clock, top, &at)) {
+        at = kept != NULL ? *kept : at;
+        restart(t, &news, &at, kept != NULL);
+    }
     bool is_event = latest != NULL && latest->ms != 0;
     if (latest == NULL)
         latest = &at;
@@ -120,10 +123,11 @@ static struct tracker_step take_latest(struct tracker *t, const struct domain_cl
 }
 
 struct tracker_step tracker_last(struct tracker *t, const struct domain_clock *clock,
-                                 const struct event_id *top, const struct event_id *last) {
+                                 const struct event_id *top, const struct event_id *kept,
+                                 const struct event_id *last) {
     done(t, TRACKER_READ_LAST);
     if (last != NULL)
-        return take_latest(t, clock, top, last);
+        return take_latest(t, clock, top, kept, last);
     t->goal = clock->position;
     struct tracker_step step = start(t, TRACKER_READ_NEWEST);
     step.ask_clock = true; /* there may have been a birth, and then all is read anew */
@@ -132,16 +136,18 @@ struct tracker_step tracker_last(struct tracker *t, const struct domain_clock *c
 
 struct tracker_step tracker_newest(struct tracker *t, const struct domain_clock *clock,
                                    const struct event_id *top, const struct event_id *newest,
-                                   uint64_t now_ms, uint64_t wall_ms) {
+                                   const struct event_id *kept, uint64_t now_ms, uint64_t wall_ms) {
     done(t, TRACKER_READ_NEWEST);
+    uint64_t until_ms = wall_ms + clock->ahead_ms;
     struct event_id zero = domain_clock_zero(clock);
     if (newest != NULL || !t->known || top->ms == 0)
-        return take_latest(t, clock, top, newest != NULL ? newest : &zero);
+        return take_latest(t, clock, top, kept, newest != NULL ? newest : &zero);
     struct event_id at;
-    bool has_reason = t->rootless || is_of_lost_tail(t, clock, top, &at) ||
-                      is_old(clock, top, wall_ms + clock->ahead_ms);
+    bool is_lost = is_of_lost_tail(t, clock, top, &at);
+    bool has_reason = t->rootless || (is_lost && kept == NULL) ||
+                      is_old(clock, is_lost && kept != NULL ? kept : top, until_ms);
     if (has_reason && is_in_sight(t, clock, now_ms))
-        return take_latest(t, clock, top, NULL);
+        return take_latest(t, clock, top, kept, NULL);
     /* What there was behind the top is gone with the last id that would tell. But not what came
      * since the question: other topics may have moved the position past events that are kept. Where
      * it can only have been forgotten, the age of each cursor says whether it may have missed

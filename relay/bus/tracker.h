@@ -87,12 +87,14 @@ struct tracker_step tracker_begin(struct tracker *t, const struct domain_clock *
                                   const struct event_id *top, uint64_t now_ms);
 
 /* The last id that Redis knows, and else the id of the log's newest entry; NULL: there is none.
- * @now_ms: monotonic. @wall_ms: of day, by this node's clock. */
+ * @kept: where the top was lost in a failover, the topic's latest event before, which was not;
+ * NULL: not known. @now_ms: monotonic. @wall_ms: of day, by this node's clock. */
 struct tracker_step tracker_last(struct tracker *t, const struct domain_clock *clock,
-                                 const struct event_id *top, const struct event_id *last);
+                                 const struct event_id *top, const struct event_id *kept,
+                                 const struct event_id *last);
 struct tracker_step tracker_newest(struct tracker *t, const struct domain_clock *clock,
                                    const struct event_id *top, const struct event_id *newest,
-                                   uint64_t now_ms, uint64_t wall_ms);
+                                   const struct event_id *kept, uint64_t now_ms, uint64_t wall_ms);
 
 /* A page of the log was added; @top is the latest by now. @more: it moved, and there may be more.
  *

@@ -129,6 +129,32 @@ static void keys_that_a_failover_left_behind_did_not_vanish(void **state) {
     entry(&t, &next, &zero, &before, RESET_TRIMMED);
 }
 
+/* Of what a failover kept there was an event, as the ring shows: then its id would be there. */
+static void keys_that_vanished_after_a_failover_are_told(void **state) {
+    struct event_id notes[] = {{.epoch = 1}, {.epoch = 9, .ms = START_MS, .seq = 1}};
+    const struct event_id next = {.birth = "b", .epoch = 9, .ms = START_MS + 300};
+    (void)state;
+    for (int is_published = 0; is_published < 2; is_published++) {
+        struct topic t = topic_at(&third);
+        t.clock.position = (struct event_id){.birth = "b", .epoch = 9, .ms = START_MS + 200};
+        t.clock.notes = notes;
+        t.clock.notes_len = 2;
+        t.kept = &second;
+        const struct event_id position = t.clock.position;
+        begin(&t);
+        if (is_published) {
+            check(&t, last_is(&t, &next), TRACKER_READ_LOG, &second, 0);
+            struct tracker_restart news =
+                tracker_entry(&t.tracker, &t.clock, &t.top, &next, &zero, t.now_ms);
+            assert_true(news.due && news.vanished);
+            assert_int_equal(news.reasons, RESET_TRIMMED);
+            continue;
+        }
+        last_is(&t, NULL);
+        check(&t, newest_is(&t, NULL), TRACKER_READ_BARRIER, &position, RESET_TRIMMED);
+    }
+}
+
 static void a_topic_with_no_root_has_nothing_to_lose(void **state) {
     struct topic t = topic_at(&first);
     (void)state;
@@ -217,6 +243,7 @@ int main(void) {
         cmocka_unit_test(a_last_id_that_was_forgotten_unseen_is_told),
         cmocka_unit_test(keys_that_vanish_before_their_time),
         cmocka_unit_test(keys_that_a_failover_left_behind_did_not_vanish),
+        cmocka_unit_test(keys_that_vanished_after_a_failover_are_told),
         cmocka_unit_test(a_topic_with_no_root_has_nothing_to_lose),
         cmocka_unit_test(what_came_out_of_sight_may_be_forgotten),
         cmocka_unit_test(the_first_entry_of_a_log_is_doubted),

@@ -251,9 +251,9 @@ static void answer(struct walk *w) {
         return;
     }
     if (w->tracker.read == TRACKER_READ_LAST)
-        step = tracker_last(&w->tracker, &w->clock, &w->top, found);
+        step = tracker_last(&w->tracker, &w->clock, &w->top, NULL, found);
     else
-        step = tracker_newest(&w->tracker, &w->clock, &w->top, found, w->now_ms, w->now_ms);
+        step = tracker_newest(&w->tracker, &w->clock, &w->top, found, NULL, w->now_ms, w->now_ms);
     take_step(w, &step);
 }
 

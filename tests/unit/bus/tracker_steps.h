@@ -26,7 +26,8 @@ struct topic {
     struct tracker tracker;
     struct domain_clock clock;
     struct event_id top;
-    uint64_t now_ms; /* monotonic and of day */
+    const struct event_id *kept; /* of the ring, where a failover has lost the top */
+    uint64_t now_ms;             /* monotonic and of day */
 };
 
 static inline struct topic topic_new(void) {
@@ -63,11 +64,11 @@ static inline struct tracker_step begin(struct topic *t) {
 }
 
 static inline struct tracker_step last_is(struct topic *t, const struct event_id *last) {
-    return tracker_last(&t->tracker, &t->clock, &t->top, last);
+    return tracker_last(&t->tracker, &t->clock, &t->top, t->kept, last);
 }
 
 static inline struct tracker_step newest_is(struct topic *t, const struct event_id *newest) {
-    return tracker_newest(&t->tracker, &t->clock, &t->top, newest, t->now_ms, t->now_ms);
+    return tracker_newest(&t->tracker, &t->clock, &t->top, newest, t->kept, t->now_ms, t->now_ms);
 }
 
 static inline struct tracker_step page(struct topic *t, bool more) {
