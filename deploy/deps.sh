@@ -69,6 +69,9 @@ if command -v brew >/dev/null; then
     export PKG_CONFIG_PATH
 fi
 
+SYSTEM_PYTHON=/usr/bin/python3
+if command -v brew >/dev/null; then SYSTEM_PYTHON=python3; fi
+
 # Whether one thing is there.
 have() {
     kind=$1
@@ -81,7 +84,8 @@ have() {
     header) echo "#include <$1>" | cc $(homebrew) -E - ;;
     linux-header) [ "$(uname)" != Linux ] || echo "#include <$1>" | cc -E - ;;
     apt-package) ! command -v apt-get || [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1")" = installed ] ;;
-    python) python3 -c "import $1" || /usr/bin/python3 -c "import $1" ;;
+    # One interpreter has all of them: that of the system, unless the first in PATH does (tests.mk chooses likewise).
+    python) python3 -c "import pytest, yaml, redis, h2" || "$SYSTEM_PYTHON" -c "import $1" ;;
     fuzzer) [ -n "$(find "$(clang -print-resource-dir)/" -name 'libclang_rt.fuzzer*' -print -quit)" ] ;;
     nginx-module) [ -e "/usr/lib/nginx/modules/ngx_$1_module.so" ] ;;
     esac >/dev/null 2>&1

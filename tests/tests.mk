@@ -34,9 +34,10 @@ PYTEST_DIRS  := $(if $(SANITIZE),tests/e2e $(if $(is_thread),,tests/simulation),
 PYTEST_FILES := $(filter-out $(if $(SANITIZE),$(UNSANITIZED:%=tests/e2e/test_%.py)), \
 	$(foreach dir,$(PYTEST_DIRS),$(sort $(wildcard $(dir)/test_*.py))))
 
-# The interpreter that has pytest, which need not be the first in PATH.
-PYTHON = $(shell for p in python3 /usr/bin/python3; do \
-	$$p -c 'import pytest' 2>/dev/null && echo $$p && exit; done; echo python3)
+# The interpreter that has what the tests import, which need not be the first in PATH; else one that has pytest, and what
+# the other modules are needed for is skipped there.
+PYTHON := $(shell for modules in pytest,h2,redis,yaml pytest; do for p in python3 /usr/bin/python3; do \
+	$$p -c "import $$modules" 2>/dev/null && echo $$p && exit; done; done; echo python3)
 
 # Most tests wait most of the time: for timers, or for what another process does.
 JOBS ?= $(shell expr 2 '*' $(NPROC))
