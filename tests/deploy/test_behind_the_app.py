@@ -231,7 +231,7 @@ class Traefik(Recipe):
         text, count = re.subn(r"\n    relays:\n.*?\n(?=\n  middlewares:\n)", lambda _: "\n" + router, text, count=1, flags=re.S)
         assert count == 1
         # Else no request says that it serves: a router of this test alone, to the application.
-        text = self.put(text, "  routers:", "    probe: {rule: Path(`/healthz`), entryPoints: [https], service: probe, tls: {}}\n")
+        text = self.put(text, "  routers:", "    probe: {rule: Path(`/`), entryPoints: [https], service: probe, tls: {}}\n")
         probe = '    probe: {loadBalancer: {servers: [{url: "http://%s:%d"}]}}\n' % self.app.server_address
         text = self.put(text, "  services:", probe)
         return self.put(text, "  middlewares:", addressed(middleware, ("127.0.0.1:3000", self.app.server_address)))
