@@ -253,7 +253,7 @@ def test_clients(own_redis):
 PUBLISH_RIGHTS = (
     "+eval +evalsha +script|load +info +time +get +set +del +pexpire +hmget +hget +hset +xadd +xrevrange +publish"
 )
-RELAY_RIGHTS = "+ping +hgetall +hkeys +hdel +xrange +subscribe +unsubscribe"
+RELAY_RIGHTS = "+ping +hgetall +hkeys +hdel +xrange +zrange +subscribe +unsubscribe"
 
 
 def as_user(redis, *rules):
@@ -271,7 +271,7 @@ def test_a_publisher(own_redis):
     findings = doctor(as_user(own_redis, *PUBLISH_RIGHTS.split(), "~sse:{*", "&sse:*"))
     findings.expect(**NO_RELAY)
     assert findings.one("relay-rights")["advice"].startswith(
-        "ACL SETUSER u +ping +hgetall +hkeys +hdel +xrange +subscribe +unsubscribe,"
+        "ACL SETUSER u +ping +hgetall +hkeys +hdel +xrange +zrange +subscribe +unsubscribe,"
     )
     assert "NOPERM" in findings.one("timeout")["finding"]
     assert not any("secret" in json.dumps(f) for f in findings)

@@ -320,7 +320,8 @@ def test_client_certificates(start_relay, certs, tmp_path, authority, version):
     stranger = Certificate(tmp_path, "stranger", "stranger", issuer=certs[1])
     key = ticket_key(tmp_path, "key")
     common = [*TLS, *certs[0].options, "--tls-ticket-key", key]
-    relay = start_relay(*common, "--tls-client-ca", authority.cert, "--admin-listen", "https://127.0.0.1:0").wait_listening(3)
+    relay = start_relay(*common, "--tls-client-ca", authority.cert, "--public-health",
+                        "--admin-listen", "https://127.0.0.1:0").wait_listening(3)
     admin = relay.addresses[2]
 
     def ask(client=None, session=None, ctx=None):
@@ -491,9 +492,13 @@ def test_admin_and_health_by_tls(start_relay, certs):
     relay = start_relay("--admin-listen", admin_listen, *certs[0].options, listen=listen).wait_listening(2)
     assert f"listening on {listen}/\n" in relay.out and f"admin on {admin_listen}/\n" in relay.out
     assert tls_raw.fetch(("127.0.0.1", admin), context(certs[0]), "GET", "/metrics").status == 200
-    for where in (["--listen", listen], ["--listen", listen, "--admin-listen", admin_listen]):
-        done = run_relay("--check-health", *where, *certs[0].options)
-        assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+    done = run_relay("--check-health", "--listen", listen, "--admin-listen", admin_listen, *certs[0].options)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+    done = run_relay("--check-health", "--listen", listen, *certs[0].options)
+    assert done.returncode == 1 and "404" in done.stderr  # health is the admin listener's alone
+    alone = f"https://127.0.0.1:{free_port()}"
+    start_relay(*certs[0].options, listen=alone).wait_listening(1)
+    assert run_relay("--check-health", "--listen", alone, *certs[0].options).stdout == "ok\n"
 
 
 def test_health_where_clients_need_a_certificate(start_relay, certs, authority):
