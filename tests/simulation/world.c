@@ -162,6 +162,15 @@ static const struct client *unsettled(struct world *w, struct settled *settled) 
     return found;
 }
 
+/* The tape may demote the server yet, or deny a channel, so that events are stored unannounced:
+ * they are seen with the next one. */
+static bool is_disturbed(const struct world *w) {
+    bool is = w->scheduler.now_us < w->replica_until_us;
+    for (unsigned t = 0; t < w->settings.topics; t++)
+        is = is || w->scheduler.now_us < w->channel_denied_until_us[t];
+    return is;
+}
+
 /* Each node takes a durable event again. Returns one that has not yet; NULL: all have, or the world
  * has nearly as many events as it may have. */
 static const struct node *publish_through_all(struct world *w) {
@@ -187,7 +196,7 @@ static void settle(struct world *w) {
     bool counts = true;
     for (unsigned round = 0; w->scheduler.now_us < end_us && !w->violation.is; round += counts) {
         struct action a = {.kind = ACT_PUBLISH, .a = ~0u, .b = 1};
-        counts = w->scheduler.now_us >= w->replica_until_us; /* the tape may demote it yet */
+        counts = !is_disturbed(w);
         if (round < ROUNDS_PUBLISHED)
             action_do(w, &a);
         mute = publish_through_all(w);
